@@ -1,0 +1,199 @@
+// Store: batches, positions and counters in one LMDB file. The contract is in buffer/README.md, the
+// bytes are in docs/buffer-format.md.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/clock.hpp"
+#include "agent/base/result.hpp"
+
+namespace penstock::buffer {
+
+enum class Priority : std::uint8_t { high = 0, normal = 1, low = 2 };
+inline constexpr std::size_t priority_count = 3;
+
+enum class RowKind : std::uint8_t { batch = 0, loss = 1 };
+
+/// What a full buffer may do to a stream's batches.
+enum class WhenFull : std::uint8_t {
+  block,        ///< nothing: the source waits (or its newest is refused with Errc::full)
+  drop_oldest,  ///< its oldest batches become loss records
+};
+
+struct StoreOptions {
+  std::filesystem::path path;  ///< directory; made (0700) if it is missing
+  std::uint64_t max_size = 0;
+  std::uint64_t keep_free = 0;
+  bool preallocate = true;
+  std::string device;
+  std::string machine_id;  ///< "" = unknown, not compared
+};
+
+/// What open() found, for the log and the first `_agent` events.
+struct OpenReport {
+  bool is_new_epoch = false;
+  std::string reason;               ///< created | device_changed | machine_changed | quarantined
+  std::string previous_epoch;       ///< "" = none or not readable
+  std::filesystem::path set_aside;  ///< where an unreadable file went
+  bool was_clean = true;            ///< the last process closed the store
+  std::vector<std::string> warnings;
+};
+
+struct StreamState {
+  std::uint32_t id = 0;
+  std::uint64_t next_seq = 0;  ///< durable
+  Priority priority = Priority::normal;
+};
+
+/// A row to store. `value` is opaque (the JSON text of the wire contract); the store compresses it.
+struct NewRow {
+  std::uint32_t stream_id = 0;
+  RowKind kind = RowKind::batch;
+  std::uint64_t seq = 0;
+  std::uint32_t count = 0;  ///< numbers covered, >= 1
+  std::string_view value;   ///< batch: content. loss: "" (then `loss` counts)
+  std::uint8_t loss_reason = 0;
+  bool loss_is_exact = true;
+  std::int64_t time_unix_us = 0;  ///< of a loss record
+};
+
+struct NewPosition {
+  std::string_view owner;  ///< "<type>\0<connector>"; opaque here
+  std::string_view part;
+  std::string_view bytes;  ///< "" forgets
+};
+
+struct CommitRequest {
+  std::span<const NewRow> rows;
+  std::span<const NewPosition> positions;
+};
+
+struct CommitReport {
+  std::uint64_t durable_id = 0;  ///< highest row id now durable
+  std::uint64_t dropped_rows = 0;
+  std::uint64_t dropped_events = 0;
+};
+
+/// Where a row is. Ids rise across all streams; valid within one generation().
+struct RowKey {
+  std::uint64_t id = 0;
+  std::uint32_t stream_id = 0;
+  std::uint64_t seq = 0;
+  std::uint32_t count = 0;
+  bool operator==(const RowKey&) const = default;
+};
+
+struct Row {
+  RowKey key;
+  Priority priority = Priority::normal;
+  RowKind kind = RowKind::batch;
+  bool is_damaged = false;  ///< checksum or length wrong: only `key` can be trusted
+  std::uint8_t loss_reason = 0;
+  bool loss_is_exact = true;
+  std::int64_t time_unix_us = 0;
+  std::string stored;          ///< batch: zstd frame exactly as stored
+  std::uint32_t raw_size = 0;  ///< bytes of the content when decompressed
+};
+/// The content of a batch row. corrupt: it does not decompress to raw_size bytes.
+Result<std::string> content_of(const Row& row);
+
+struct StoreStats {
+  std::string epoch;
+  std::uint64_t rows = 0;
+  std::uint64_t events = 0;      ///< numbers covered by stored rows (loss rows excluded)
+  std::uint64_t live_bytes = 0;  ///< pages in use by data
+  std::uint64_t max_size = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t map_bytes = 0;
+  std::uint64_t commits = 0;         ///< since open
+  std::uint64_t dropped_events = 0;  ///< since open
+  std::uint64_t oldest_age_s = 0;    ///< buffer time
+  std::uint32_t streams = 0;
+};
+
+struct StreamStats {
+  std::string name;
+  StreamState state;
+  std::uint64_t rows = 0;
+  std::uint64_t first_seq = 0;  ///< of the oldest stored row; = next_seq if none
+};
+
+/// The durable store. One process (own flock), one fair lock around every LMDB call.
+/// Threads: open_stream and commit: intake only. rows_after, acknowledge, pin: forwarder only.
+/// Others: any.
+class Store {
+ public:
+  /// unavailable: another process holds it, no permission, no space. invalid: a newer format,
+  /// another word size, or a file system LMDB must not be used on.
+  static Result<std::unique_ptr<Store>> open(const StoreOptions& options, OpenReport& report,
+                                             const Clock& clock = system_clock());
+  virtual ~Store() = default;
+
+  virtual const std::string& epoch() const = 0;  ///< 8 hex digits
+  virtual std::uint64_t generation()
+      const = 0;  ///< raised by each reopen; RowKeys of older ones are void
+
+  /// Finds or makes a stream; a new one becomes durable with its first row. A priority that differs
+  /// from the stored one takes effect once the stream has no backlog.
+  virtual Result<StreamState> open_stream(std::string_view name, Priority priority,
+                                          WhenFull when_full) = 0;
+  virtual std::string stream_name(std::uint32_t stream_id) const = 0;  ///< "" = unknown
+
+  virtual Result<std::optional<std::string>> position(std::string_view owner,
+                                                      std::string_view part) const = 0;
+  virtual Result<std::vector<std::string>> position_parts(std::string_view owner) const = 0;
+
+  /// Whether a source that can wait should: from 90 % of max_size on, or below keep_free.
+  virtual bool is_nearly_full() const = 0;
+
+  /// One transaction: trims that acknowledgements allow, drops, rows, positions, counters. Durable
+  /// when it returns ok. Every row's seq must be its stream's next (broken invariant otherwise).
+  /// full: no room and nothing may be dropped; nothing changed. unavailable: the disk refused, and
+  /// it is certain that nothing changed; call again with the same bytes. The unknown outcome of a
+  /// failed commit is resolved inside (close, reopen, compare commit_no).
+  virtual Result<CommitReport> commit(const CommitRequest& request) = 0;
+  /// Whether a commit without rows would do something (trims are waiting).
+  virtual bool has_pending_trims() const = 0;
+
+  /// Up to bytes_max bytes (at least one row) of durable rows of a class behind `after_id`, in
+  /// order.
+  virtual Result<std::vector<Row>> rows_after(Priority priority, std::uint64_t after_id,
+                                              std::size_t bytes_max) const = 0;
+  virtual std::uint64_t durable_id() const = 0;
+  /// Called on the committing thread after each commit that stored rows; must only post. Set once,
+  /// before use.
+  virtual void on_stored(std::function<void()> callback) = 0;
+  /// All rows of the class up to and with `id` have been acknowledged; the next commit trims them.
+  virtual void acknowledge(Priority priority, std::uint64_t id) = 0;
+  /// Rows of the class up to and with `id` have been handed over on the present connection: never
+  /// dropped or merged. 0 unpins.
+  virtual void pin(Priority priority, std::uint64_t id) = 0;
+
+  virtual StoreStats stats() const = 0;
+  virtual Result<std::vector<StreamStats>> stream_stats() const = 0;
+
+  struct VerifyReport {
+    std::uint64_t rows = 0;
+    std::uint64_t damaged_rows = 0;
+    std::vector<std::string> problems;  ///< one line each, at most 100
+  };
+  /// Reads every row and counter. progress(done, total) may return false to end early.
+  virtual Result<VerifyReport> verify(
+      const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const = 0;
+  /// Every position, for `buffer list` and tools: owner, part, bytes.
+  virtual Result<std::vector<std::array<std::string, 3>>> positions() const = 0;
+
+  /// Marks the store clean; nothing may be called afterwards. The destructor alone leaves it
+  /// unclean.
+  virtual void close() = 0;
+};
+
+}  // namespace penstock::buffer

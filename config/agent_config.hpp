@@ -1,0 +1,141 @@
+// AgentConfig: the whole configuration as plain values, and the loader that makes it from files.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/result.hpp"
+#include "config/diagnostics.hpp"
+#include "config/option.hpp"
+#include "config/section.hpp"
+
+namespace penstock::config {
+
+struct AgentSettings {
+  std::string id;  ///< never empty after loading
+  bool id_was_given = false;
+  std::map<std::string, std::string> tags;
+  std::string log_level = "info";
+};
+
+struct CommitSettings {
+  std::chrono::microseconds every{};
+  std::chrono::microseconds max_delay{};
+  std::uint64_t bytes = 0;
+};
+
+struct BufferSettings {
+  std::filesystem::path path;
+  std::uint64_t max_size = 0;
+  std::uint64_t keep_free = 0;
+  bool preallocate = true;
+  double write_budget_bytes_per_s = 0;  ///< 0: no budget
+  CommitSettings commit;
+};
+
+struct BrokerAddress {
+  std::string url;     ///< as written, without a password
+  std::string scheme;  ///< mqtt | mqtts
+  std::string host;
+  std::uint16_t port = 0;
+  bool operator==(const BrokerAddress&) const = default;
+};
+/// mqtt://host[:port] or mqtts://…; IPv6 in brackets. Error text says what is wrong with it.
+Result<BrokerAddress> parse_broker(std::string_view url);
+
+struct UpstreamSettings {
+  std::vector<BrokerAddress> brokers;
+  std::string protocol = "auto";  ///< auto | 5 | 3.1.1
+  std::string client_id;          ///< "" = penstock-<agent id>
+  std::string user;
+  std::optional<Section> section;  ///< holds the secret "password", read at each connect
+  bool has_password = false;
+  struct Tls {
+    std::string ca;
+    std::string cert;
+    std::string key;
+    bool insecure = false;
+  } tls;
+  std::string prefix = "penstock";
+  std::string topic;  ///< template
+  std::string compression = "none";
+  std::uint32_t batch_events_max = 500;
+  std::uint64_t batch_bytes_max = 0;
+  std::uint32_t in_flight_max = 8;
+  double rate_limit_bytes_per_s = 0;  ///< 0: off
+  std::chrono::microseconds keep_alive{};
+  std::chrono::microseconds ack_timeout{};
+  std::chrono::microseconds failover_after{};
+  std::chrono::microseconds back_to_first{};
+};
+
+struct ConnectorEntry {
+  std::string name;
+  std::string type;
+  std::map<std::string, std::string> tags;
+  std::string when_full;  ///< auto
+  std::uint32_t streams_max = 4096;
+  Section section;  ///< the type's own options
+};
+
+struct AgentConfig {
+  AgentSettings agent;
+  BufferSettings buffer;
+  std::optional<UpstreamSettings> upstream;  ///< none: collect and keep
+  std::vector<ConnectorEntry> connectors;    ///< in the order of the file
+};
+
+/// What the loader knows of a connector type; the caller makes it from connectors::builtin_types().
+struct TypeOptions {
+  std::string_view type;
+  std::string_view summary;
+  std::span<const Option> options;
+};
+
+struct LoadRequest {
+  std::filesystem::path file;
+  bool read_fragments = true;  ///< conf.d/*.yaml beside the file
+  std::span<const TypeOptions> types;
+};
+
+/// A loaded configuration: values, and the merged tree for `show`.
+struct LoadedConfig {
+  AgentConfig values;
+  std::string shown_text;         ///< merged YAML, secrets masked
+  std::string shown_with_origin;  ///< the same with "# file:line" at each key
+  std::string shown_json;
+  std::vector<std::filesystem::path> files;
+};
+
+/// Reads, expands, merges and validates. Every finding goes to `diagnostics` (which must outlive
+/// the sections); invalid: there were errors. unavailable: the file cannot be read (reported too).
+Result<LoadedConfig> load(const LoadRequest& request, Diagnostics& diagnostics);
+
+/// The tables of the fixed sections, for describe, schema and the documents.
+std::span<const Option>
+root_options();  ///< agent, buffer, upstream, defaults (connectors is apart)
+std::span<const Option> connector_common_options();  ///< type, tags, when_full, …
+
+/// JSON Schema (draft 2020-12) of the whole file for these types.
+std::string json_schema(std::span<const TypeOptions> types);
+/// Option table as Markdown (for README and documents), text (for a terminal), JSON, or a YAML
+/// sample.
+std::string options_as_markdown(std::span<const Option> options);
+std::string options_as_text(std::span<const Option> options);
+std::string options_as_json(std::span<const Option> options);
+
+/// Paths of design: $STATE_DIRECTORY, /var/lib/penstock for root, else
+/// ${XDG_STATE_HOME:-~/.local/state}/penstock.
+std::filesystem::path default_state_dir();
+/// /etc/penstock/penstock.yaml for root, else ${XDG_CONFIG_HOME:-~/.config}/penstock/penstock.yaml;
+/// an ordinary user falls back to the file in /etc when there is none of his own.
+std::filesystem::path default_config_file();
+
+}  // namespace penstock::config

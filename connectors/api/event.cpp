@@ -12,17 +12,6 @@ constexpr std::size_t block_bytes = 16 * 1024;
 
 }  // namespace
 
-std::string_view to_string(LossReason reason) {
-  switch (reason) {
-    case LossReason::source: return "source";
-    case LossReason::buffer_full: return "buffer_full";
-    case LossReason::expired: return "expired";
-    case LossReason::refused: return "refused";
-    case LossReason::corrupt: return "corrupt";
-  }
-  return "unknown";
-}
-
 std::string_view TextArena::copy(std::string_view text) {
   if (text.empty()) return {};
   while (block_index_ < blocks_.size() && blocks_[block_index_].capacity - used_ < text.size()) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/base/bytes.hpp"
+#include "agent/base/wire.hpp"
 
 namespace penstock::connectors {
 
@@ -21,15 +22,7 @@ struct Field {
   Value value;
 };
 
-/// Why numbers of a stream will never come. The wire names are those of `to_string`.
-enum class LossReason : std::uint8_t {
-  source = 1,       ///< the source lost it before we could read it
-  buffer_full = 2,  ///< dropped by the buffer's limits
-  expired = 3,      ///< older than buffer.max_age
-  refused = 4,      ///< no broker will ever take it
-  corrupt = 5,      ///< stored bytes were damaged
-};
-std::string_view to_string(LossReason reason);
+using penstock::LossReason;
 
 /// Text in blocks that never move, kept for the next use by clear().
 class TextArena {

@@ -1,0 +1,46 @@
+// `penstock receive`: the reference receiver. Subscribes, applies the receiver's rule, prints each
+// new event once.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace penstock::cli {
+
+/// What the command line says. Durations of 0 mean "off".
+struct ReceiveOptions {
+  std::string broker_url;                ///< mqtt://host:port, mqtts://host:port
+  std::vector<std::string> topics;       ///< filters; empty: all data and zstd topics of "penstock"
+  std::string user;                      ///< "": no user name
+  std::string password_file;             ///< first line is the password; "": none
+  std::string ca_file;                   ///< PEM file of trusted authorities; "": the system's
+  std::string client_id;                 ///< "": made up; named by the state file if there is one
+  std::uint64_t expect = 0;              ///< end as soon as that many new events came
+  std::chrono::microseconds run_for{0};  ///< end after this long
+  std::chrono::microseconds gap_after{60'000'000};     ///< an open hole becomes a gap
+  std::chrono::microseconds summary_every{5'000'000};  ///< progress lines on stderr
+  bool from_start = false;                             ///< every stream has to begin at 0
+  bool strict_order = false;                           ///< a late number is a finding too
+  std::string state_file;                              ///< what was covered, kept over runs
+  bool is_json = false;                                ///< stderr as JSON lines
+  bool is_quiet = false;                               ///< no progress, no summary; findings stay
+};
+
+/// Runs until a limit is met or SIGINT or SIGTERM comes (a second one ends the process at once).
+/// Returns the exit code: 0 nothing wrong; 1 a gap, a conflict, a payload that is no batch, or with
+/// strict_order a late number; 64 bad options; 69 the broker was never reached; 74 the state file
+/// or stdout cannot be written; 75 `expect` not met in time. Blocks SIGINT and SIGTERM for the
+/// calling thread and restores them. Thread: main, before any other was started.
+int receive(const ReceiveOptions& options);
+
+/// Adds the subcommand `receive` to `app`. When the user chose it, its exit code is in `exit_code`
+/// after parsing.
+void add_receive_command(CLI::App& app, int& exit_code);
+
+}  // namespace penstock::cli

@@ -1,0 +1,82 @@
+// MqttLink: the uplink, one connection to a broker at a time, as events in and calls out. What
+// `penstock receive` needs is in mqtt_subscription.hpp.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/base/clock.hpp"
+#include "agent/base/result.hpp"
+#include "agent/forward/mqtt_options.hpp"
+
+namespace penstock::forward {
+
+struct LinkEvent {
+  enum class Kind : std::uint8_t { up, down, acknowledged };
+  Kind kind = Kind::down;
+  std::uint64_t connection = 0;
+  std::int64_t steady_us = 0;  ///< when it happened, not when it was read
+
+  Limits limits;  ///< up
+
+  std::uint64_t message = 0;     ///< acknowledged: the number given to publish()
+  std::uint8_t reason_code = 0;  ///< acknowledged: of the PUBACK. down: of CONNACK or DISCONNECT
+
+  /// down: before the connection was up, how far it got.
+  enum class Stage : std::uint8_t { resolve, connect, connack, up };
+  Stage stage = Stage::up;
+  bool version_refused = false;  ///< down: a CONNACK refused the protocol version
+  std::string text;              ///< down: why
+};
+
+struct OutgoingMessage {
+  std::string topic;
+  std::string payload;
+  bool is_retained = false;
+  bool is_text = true;       ///< payload format indicator
+  std::string content_type;  ///< MQTT 5 only, as are the properties
+  UserProperties properties;
+};
+
+/// A new Paho client for each connection, nothing kept or sent again by itself. Paho's callbacks
+/// only post. Thread: owner only; the events come from others through the queue inside.
+class MqttLink {
+ public:
+  /// `wake` is called on foreign threads whenever take_events() has something to do; it must only
+  /// post. The clock must outlive the link.
+  MqttLink(const Clock& clock, std::function<void()> wake);
+  MqttLink(const MqttLink&) = delete;
+  MqttLink& operator=(const MqttLink&) = delete;
+  ~MqttLink();
+
+  /// Begins a connection and returns at once; `up` or `down` will follow within about
+  /// 2 x options.timeout. An earlier connection is closed first.
+  void open(std::uint64_t connection, const ConnectOptions& options, std::uint32_t in_flight_max);
+
+  /// All that happened since the last call, in order. Drives the connection on: to be called after
+  /// each wake.
+  std::vector<LinkEvent> take_events();
+
+  /// QoS 1. At most in_flight_max may be unacknowledged. unavailable: not connected; `down`
+  /// follows.
+  Result<void> publish(std::uint64_t message, OutgoingMessage outgoing);
+
+  /// Ends the connection and frees the client; blocks for at most `timeout` and a little. With
+  /// `says_goodbye` by a DISCONNECT, else so that the broker publishes the will. No event follows.
+  void close(std::chrono::milliseconds timeout, bool says_goodbye);
+
+ private:
+  struct Connection;
+  class Inbox;
+  void start_paho(Connection& connection);
+
+  const Clock& clock_;
+  std::shared_ptr<Inbox> inbox_;
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace penstock::forward

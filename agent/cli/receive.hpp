@@ -7,22 +7,23 @@
 #include <string>
 #include <vector>
 
-namespace CLI {
-class App;
-}
+#include "agent/cli/commands.hpp"
 
 namespace penstock::cli {
 
 /// What the command line says. Durations of 0 mean "off".
 struct ReceiveOptions {
-  std::string broker_url;                ///< mqtt://host:port, mqtts://host:port
-  std::vector<std::string> topics;       ///< filters; empty: all data and zstd topics of "penstock"
-  std::string user;                      ///< "": no user name
-  std::string password_file;             ///< first line is the password; "": none
-  std::string ca_file;                   ///< PEM file of trusted authorities; "": the system's
-  std::string client_id;                 ///< "": made up; named by the state file if there is one
-  std::uint64_t expect = 0;              ///< end as soon as that many new events came
-  std::chrono::microseconds run_for{0};  ///< end after this long
+  std::string broker_url;           ///< mqtt://host:port, mqtts://host:port
+  std::vector<std::string> topics;  ///< filters; empty: all data and zstd topics of "penstock"
+  std::string user;                 ///< "": no user name
+  std::string password_file;        ///< first line is the password; "": none
+  std::string ca_file;              ///< PEM file of trusted authorities; "": the system's
+  std::string cert_file;            ///< PEM file of our certificate; "": none
+  std::string key_file;             ///< PEM file of its key
+  bool is_insecure = false;         ///< neither certificate nor host name is checked
+  std::string client_id;            ///< "": made up; named by the state file if there is one
+  std::uint64_t expect = 0;  ///< end once that many new events came, loss records not counted
+  std::chrono::microseconds run_for{0};                ///< end after this long
   std::chrono::microseconds gap_after{60'000'000};     ///< an open hole becomes a gap
   std::chrono::microseconds summary_every{5'000'000};  ///< progress lines on stderr
   bool from_start = false;                             ///< every stream has to begin at 0
@@ -32,15 +33,15 @@ struct ReceiveOptions {
   bool is_quiet = false;                               ///< no progress, no summary; findings stay
 };
 
-/// Runs until a limit is met or SIGINT or SIGTERM comes (a second one ends the process at once).
-/// Returns the exit code: 0 nothing wrong; 1 a gap, a conflict, a payload that is no batch, or with
-/// strict_order a late number; 64 bad options; 69 the broker was never reached; 74 the state file
-/// or stdout cannot be written; 75 `expect` not met in time. Blocks SIGINT and SIGTERM for the
-/// calling thread and restores them. Thread: main, before any other was started.
+/// Runs until a limit is met, nobody reads stdout any more, or SIGINT or SIGTERM comes (a second
+/// one ends the process at once; the handlers stay until the end). Returns the exit code: 0 nothing
+/// wrong; 1 a gap, a conflict, more streams than can be checked, or with strict_order a late
+/// number; 64 bad options; 65 a payload that is no batch (and nothing worse), or a damaged state
+/// file; 69 the broker was never reached; 74 a file or stdout cannot be used; 75 `expect` not met
+/// in time; 77 the broker refuses user, password or client id. Thread: main.
 int receive(const ReceiveOptions& options);
 
-/// Adds the subcommand `receive` to `app`. When the user chose it, its exit code is in `exit_code`
-/// after parsing.
-void add_receive_command(CLI::App& app, int& exit_code);
+/// Adds the subcommand `receive`, as those of commands.hpp.
+void add_receive_command(CLI::App& app, const Globals& globals, int& exit_code);
 
 }  // namespace penstock::cli

@@ -1,0 +1,88 @@
+// The command line of `penstock receive`.
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "agent/cli/commands.hpp"
+#include "agent/cli/human.hpp"
+#include "agent/cli/receive.hpp"
+#include "agent/daemon/exit_code.hpp"
+
+namespace penstock::cli {
+namespace {
+
+/// An option whose value is a duration; "off" is not accepted, leaving it out is.
+void add_duration(CLI::App& command, const std::string& name, std::chrono::microseconds& value,
+                  const std::string& description, const std::string& shown_default) {
+  const auto read = [&value](const std::string& text) {
+    const auto duration = parse_duration(text);
+    if (!duration)
+      throw CLI::ValidationError("'" + text + "' is not a time such as 500ms, 30s, 5m");
+    value = *duration;
+  };
+  CLI::Option* option = command.add_option_function<std::string>(name, read, description);
+  option->type_name("TIME");
+  if (!shown_default.empty()) option->default_str(shown_default);
+}
+
+void add_connection_options(CLI::App& command, ReceiveOptions& options) {
+  command.add_option("--broker", options.broker_url, "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+      ->required()
+      ->type_name("URL");
+  command
+      .add_option("--topic", options.topics,
+                  "Topic filter; may be given several times\n"
+                  "(default penstock/+/data/# and penstock/+/zstd/#)")
+      ->type_name("FILTER")
+      ->expected(1)
+      ->take_all();
+  command.add_option("--user", options.user, "User name");
+  command
+      .add_option("--password-file", options.password_file, "File whose first line is the password")
+      ->type_name("FILE");
+  command.add_option("--ca", options.ca_file, "Trusted authorities (PEM); default: the system's")
+      ->type_name("FILE");
+  command.add_option("--cert", options.cert_file, "Our certificate (PEM)")->type_name("FILE");
+  command.add_option("--key", options.key_file, "Its key (PEM)")->type_name("FILE");
+  command.add_flag("--insecure", options.is_insecure, "Check neither certificate nor host name");
+  command.add_option("--client-id", options.client_id,
+                     "Client id of the session; default: made up, and kept in the state file");
+}
+
+void add_rule_options(CLI::App& command, ReceiveOptions& options) {
+  command.add_option("--expect", options.expect,
+                     "End after so many new events; 75 if they do not come in time");
+  add_duration(command, "--for", options.run_for, "End after this time", "");
+  command.add_flag("--from-start", options.from_start,
+                   "Each stream has to begin at 0, not at the first number seen");
+  command.add_flag("--strict-order", options.strict_order, "A late number is a finding too");
+  add_duration(command, "--gap-after", options.gap_after, "An open hole becomes a gap", "60s");
+  command
+      .add_option("--state", options.state_file, "Keep what was received in this file, over runs")
+      ->type_name("FILE");
+  add_duration(command, "--summary-every", options.summary_every, "Time between two sums on stderr",
+               "5s");
+}
+
+}  // namespace
+
+void add_receive_command(CLI::App& app, const Globals& globals, int& exit_code) {
+  CLI::App* command = app.add_subcommand(
+      "receive", "Receive events, remove repeats, and prove that none is missing");
+  const auto options = std::make_shared<ReceiveOptions>();  // shared with the callback
+  add_connection_options(*command, *options);
+  add_rule_options(*command, *options);
+  command->footer(
+      "Prints each new event once, as a JSON line on stdout; findings and sums go to stderr.\n"
+      "Exit codes: 0 nothing wrong, 1 a gap or a conflict, 65 a payload that is no batch,\n"
+      "69 the broker was not reached, 75 --expect not met, 77 the broker refuses us.\n"
+      "Examples:\n"
+      "  penstock receive --broker mqtt://127.0.0.1\n"
+      "  penstock receive --broker mqtts://broker.example.net --state received.state --for 10m");
+  command->callback([options, &globals, &exit_code] {
+    options->is_json = globals.is_json;
+    options->is_quiet = globals.quieter > 0;
+    exit_code = receive(*options);
+  });
+}
+
+}  // namespace penstock::cli

@@ -2,6 +2,7 @@
 // bytes are in docs/buffer-format.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -28,13 +29,17 @@ enum class WhenFull : std::uint8_t {
   drop_oldest,  ///< its oldest batches become loss records
 };
 
+inline constexpr std::uint64_t max_size_min = 1 << 20;
+/// Most bytes of one row's content; a longer one is a broken invariant.
+inline constexpr std::size_t row_content_max = 16 << 20;
+
 struct StoreOptions {
-  std::filesystem::path path;  ///< directory; made (0700) if it is missing
-  std::uint64_t max_size = 0;
-  std::uint64_t keep_free = 0;
-  bool preallocate = true;
-  std::string device;
-  std::string machine_id;  ///< "" = unknown, not compared
+  std::filesystem::path path;   ///< directory; made (0700) if it is missing
+  std::uint64_t max_size = 0;   ///< bytes, at least max_size_min
+  std::uint64_t keep_free = 0;  ///< bytes that the disk keeps for others (unless preallocated)
+  bool preallocate = true;      ///< reserves the file's blocks when max_size <= 1 GiB
+  std::string device;           ///< "" = not compared (tools); then no buffer is made
+  std::string machine_id;       ///< "" = unknown, not compared
 };
 
 /// What open() found, for the log and the first `_agent` events.
@@ -42,7 +47,7 @@ struct OpenReport {
   bool is_new_epoch = false;
   std::string reason;               ///< created | device_changed | machine_changed | quarantined
   std::string previous_epoch;       ///< "" = none or not readable
-  std::filesystem::path set_aside;  ///< where an unreadable file went
+  std::filesystem::path set_aside;  ///< directory that the old file went to; "" = none
   bool was_clean = true;            ///< the last process closed the store
   std::vector<std::string> warnings;
 };
@@ -164,7 +169,7 @@ class Store {
   virtual bool has_pending_trims() const = 0;
 
   /// Up to bytes_max bytes (at least one row) of durable rows of a class behind `after_id`, in
-  /// order.
+  /// order. Pins what it returns in the same turn, so that no row changes between here and pin().
   virtual Result<std::vector<Row>> rows_after(Priority priority, std::uint64_t after_id,
                                               std::size_t bytes_max) const = 0;
   virtual std::uint64_t durable_id() const = 0;
@@ -174,7 +179,7 @@ class Store {
   /// All rows of the class up to and with `id` have been acknowledged; the next commit trims them.
   virtual void acknowledge(Priority priority, std::uint64_t id) = 0;
   /// Rows of the class up to and with `id` have been handed over on the present connection: never
-  /// dropped or merged. 0 unpins.
+  /// dropped or merged. Only rises, until 0 unpins: rows read before that must be read again.
   virtual void pin(Priority priority, std::uint64_t id) = 0;
 
   virtual StoreStats stats() const = 0;

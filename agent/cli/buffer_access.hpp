@@ -1,0 +1,17 @@
+// Access to a buffer for the commands: through the running agent, or the file itself when no agent
+// holds it.
+#pragma once
+
+#include "agent/cli/commands.hpp"
+#include "agent/daemon/control.hpp"
+#include "agent/daemon/line_sink.hpp"
+
+namespace penstock::cli {
+
+/// Runs a buffer command wherever it can be run. The answer's exit code: exit_unavailable if there
+/// is no buffer, exit_try_again if it is held by an agent that does not answer, exit_permission,
+/// exit_data, or the command's own.
+daemon::Answer access_buffer(const Globals& globals, const daemon::ControlRequest& request,
+                             daemon::LineSink& sink);
+
+}  // namespace penstock::cli

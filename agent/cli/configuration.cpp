@@ -1,0 +1,91 @@
+#include "agent/cli/configuration.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "agent/base/log.hpp"
+#include "agent/cli/terminal.hpp"
+#include "agent/daemon/exit_code.hpp"
+#include "connectors/api/connector.hpp"
+
+namespace penstock::cli {
+namespace {
+
+constexpr std::string_view first_steps =
+    "write one, or name one with -c FILE. A first one that needs no broker:\n"
+    "\n"
+    "    connectors:\n"
+    "      host: {type: host, every: 5s}\n"
+    "\n"
+    "then: penstock check FILE, penstock run -c FILE";
+
+}  // namespace
+
+std::vector<config::TypeOptions> known_types() {
+  std::vector<config::TypeOptions> types;
+  for (const connectors::ConnectorType* type : connectors::builtin_types()) {
+    types.push_back({type->name, type->summary, type->options});
+  }
+  return types;
+}
+
+bool Configuration::find_file() {
+  const bool was_given = !globals_.config_file.empty();
+  file_ = was_given ? std::filesystem::path(globals_.config_file) : config::default_config_file();
+  if (::access(file_.c_str(), R_OK) == 0) return true;
+  const int err = errno;
+  if (err == EACCES) {
+    complaint_ =
+        fmt::format("the configuration {} may not be read", penstock::quoted(file_.string()));
+    exit_code_ = daemon::exit_permission;
+  } else if (was_given) {
+    complaint_ =
+        errno_error(fmt::format("the configuration {}", penstock::quoted(file_.string())), err)
+            .text;
+    exit_code_ = daemon::exit_config;
+  } else {
+    complaint_ = fmt::format("there is no configuration at {}; {}",
+                             penstock::quoted(file_.string()), first_steps);
+    exit_code_ = daemon::exit_config;
+  }
+  return false;
+}
+
+bool Configuration::load() {
+  if (!find_file()) return false;
+  const std::vector<config::TypeOptions> types = known_types();
+  Result<config::LoadedConfig> loaded =
+      config::load({file_, /*read_fragments=*/true, types}, diagnostics_);
+  if (loaded.ok()) {
+    loaded_ = std::move(loaded).value();
+    connectors_ = daemon::build_connectors(loaded_->values);
+  } else if (!diagnostics_.has_errors()) {
+    complaint_ = loaded.error().text;
+  }
+  if (loaded_ && !diagnostics_.has_errors()) return true;
+  exit_code_ = daemon::exit_config;
+  return false;
+}
+
+void Configuration::show_findings() const {
+  if (!complaint_.empty()) complain(complaint_);
+  if (!diagnostics_.all().empty()) {
+    fmt::print(stderr, "{}", diagnostics_.to_text(use_color(globals_, STDERR_FILENO)));
+  }
+}
+
+bool Configuration::load_or_complain() {
+  const bool is_good = load();
+  show_findings();
+  return is_good;
+}
+
+std::filesystem::path buffer_path_or_default(const Globals& globals) {
+  Configuration configuration(globals);
+  if (configuration.load()) return configuration.loaded().values.buffer.path;
+  return config::default_state_dir() / "buffer";
+}
+
+}  // namespace penstock::cli

@@ -1,0 +1,55 @@
+// Configuration: the loaded file for a command, with its findings shown and its exit code chosen.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/cli/commands.hpp"
+#include "agent/daemon/connector_set.hpp"
+#include "config/agent_config.hpp"
+#include "config/diagnostics.hpp"
+
+namespace penstock::cli {
+
+/// Every built-in type's options, as the loader wants them.
+std::vector<config::TypeOptions> known_types();
+
+/// Not movable: the sections point to the diagnostics.
+class Configuration {
+ public:
+  explicit Configuration(const Globals& globals) : globals_(globals) {}
+  Configuration(const Configuration&) = delete;
+  Configuration& operator=(const Configuration&) = delete;
+
+  /// Reads the file and makes every connector (which opens nothing), so that all findings come
+  /// together. false: there were errors, and exit_code() says which kind.
+  bool load();
+  int exit_code() const { return exit_code_; }
+  /// The findings to stderr; nothing if there are none.
+  void show_findings() const;
+  /// load(), and what was found to stderr.
+  bool load_or_complain();
+
+  const std::filesystem::path& file() const { return file_; }
+  const config::Diagnostics& diagnostics() const { return diagnostics_; }
+  const config::LoadedConfig& loaded() const { return *loaded_; }
+  std::vector<daemon::BuiltConnector>& connectors() { return connectors_; }
+
+ private:
+  bool find_file();
+
+  const Globals& globals_;
+  std::filesystem::path file_;
+  config::Diagnostics diagnostics_;
+  std::optional<config::LoadedConfig> loaded_;
+  std::vector<daemon::BuiltConnector> connectors_;
+  std::string complaint_;  // instead of findings: there is no file at all
+  int exit_code_ = 0;
+};
+
+/// The buffer's directory by the configuration; without a usable one, the default.
+std::filesystem::path buffer_path_or_default(const Globals& globals);
+
+}  // namespace penstock::cli

@@ -1,0 +1,40 @@
+// The buffer commands, the same for a running agent and for a closed buffer: stat, list, export,
+// verify.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "agent/daemon/control.hpp"
+#include "agent/daemon/line_sink.hpp"
+#include "buffer/store.hpp"
+
+namespace penstock::daemon {
+
+/// What the store does not say itself.
+struct BufferFacts {
+  std::filesystem::path path;
+  std::string device;
+  bool is_in_use = false;  ///< by a running agent
+};
+
+/// Whether the command walks through the whole buffer.
+bool is_long_command(const ControlRequest& request);
+
+/// Runs buffer.stat | buffer.list | buffer.export | buffer.verify and writes JSON lines:
+///   stat    one object
+///   list    one object per stream, or per position
+///   export  one event per line, exactly as it is sent; loss records in their place
+///   verify  one object; exit_data if anything is damaged
+/// Answers with exit_usage to other commands. Thread: any, one command at a time.
+Answer run_buffer_command(const ControlRequest& request, const buffer::Store& store,
+                          const BufferFacts& facts, LineSink& sink);
+
+/// Cuts `[{…},{…}]`, as the batches are stored, into its objects. each(object) returns false to
+/// end. corrupt: the text is no such array.
+Result<void> for_each_event(std::string_view batch,
+                            const std::function<bool(std::string_view)>& each);
+
+}  // namespace penstock::daemon

@@ -1,0 +1,76 @@
+"""Starts, watches, kills the agent under test: only its command line and its files are known here."""
+import pathlib
+import signal
+import subprocess
+import time
+
+CONFIG = """\
+agent: {{id: {device}}}
+buffer: {{path: {folder}/buffer, max_size: {max_size}, write_budget: off, commit: {{every: {commit_every}}}}}
+upstream: {{brokers: ["mqtt://127.0.0.1:{port}"]}}
+connectors:
+  app: {{type: file, paths: ["{folder}/log/app.log"], start: beginning, rotated_wait: 100ms, rescan_every: 1s}}
+"""
+
+
+class Agent:
+    def __init__(self, binary, folder, port, device="crash", commit_every="50ms", max_size="64MiB"):
+        self.binary = binary
+        self.folder = pathlib.Path(folder)
+        self.config = self.folder / "penstock.yaml"
+        self.log = self.folder / "agent.log"
+        self.process = None
+        (self.folder / "log").mkdir(exist_ok=True)
+        self.config.write_text(CONFIG.format(folder=self.folder, port=port, device=device,
+                                             commit_every=commit_every, max_size=max_size), encoding="utf-8")
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            log.write(b"---- start\n")
+            log.flush()
+            self.process = subprocess.Popen([self.binary, "run", "-c", self.config], stdout=log, stderr=log)
+        return self
+
+    def ended(self):
+        """The exit code if it has ended by itself."""
+        return self.process.poll() if self.process else None
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self, patience_s=20):
+        """SIGTERM; returns the exit code, or None if it had to be killed."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return None
+        self.process = None
+        return code
+
+    def anonymous_kib(self):
+        """RssAnon of /proc/PID/status; None when the process is gone."""
+        try:
+            status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        except (OSError, AttributeError):
+            return None
+        for line in status.splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1])
+        return None
+
+    def log_tail(self, lines=40):
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def wait_until(condition, seconds, every=0.05):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(every)
+    return bool(condition())

@@ -15,7 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t long_answer_block_bytes = 64 * 1024;
-constexpr int tick_ms = 1000;  // how often deadlines are looked at
 
 /// Collects a short answer.
 class TextSink final : public LineSink {
@@ -123,6 +122,9 @@ void ControlServer::stop() {
 
 void ControlServer::serve() {
   ::pthread_setname_np(::pthread_self(), "status");
+  // How often deadlines are looked at.
+  const int tick_ms =
+      static_cast<int>(std::min(limits_.request_wait_us, limits_.answer_wait_us) / 4'000);
   std::vector<pollfd> waited;
   while (true) {
     waited.assign({{stop_fd_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}});

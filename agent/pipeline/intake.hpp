@@ -1,0 +1,97 @@
+// Intake: the thread that takes chunks from all connectors, encodes them and commits them; the only
+// appender of the store.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/base/clock.hpp"
+#include "agent/base/result.hpp"
+#include "agent/pipeline/agent_events.hpp"
+#include "agent/pipeline/session.hpp"
+#include "agent/pipeline/source.hpp"
+#include "buffer/store.hpp"
+
+namespace penstock::pipeline {
+
+class Collector;
+
+struct IntakeOptions {
+  std::string device;
+  Tags tags;         ///< of the agent: every event carries them
+  std::string boot;  ///< identity of this boot of the machine, 8 hex digits
+  /// The wall clock counts as not set while it is before this: the build date.
+  std::int64_t build_time_us = 0;
+
+  std::chrono::microseconds commit_every{1'000'000};       ///< 0: as soon as chunks are there
+  std::chrono::microseconds commit_max_delay{10'000'000};  ///< the write budget's longest stretch
+  std::uint64_t commit_bytes = 1024 * 1024;  ///< encoded text that makes a commit full
+  double write_budget_bytes_per_s = 0;       ///< 0: none
+
+  std::uint32_t batch_events_max = 500;
+  std::uint64_t batch_bytes_max = 96 * 1024;
+  /// Of one encoded event, at most batch_bytes_max - 2; longer ones are cut and marked.
+  std::uint64_t event_bytes_max = 64 * 1024;
+  /// Memory of a connector's queue; one chunk always fits.
+  std::uint64_t queue_bytes_max = 256 * 1024;
+};
+
+/// Counted since start.
+struct IntakeStats {
+  std::uint64_t chunks = 0;
+  std::uint64_t events = 0;  ///< durable, without losses
+  std::uint64_t bytes = 0;   ///< durable, of encoded text
+  std::uint64_t batches = 0;
+  std::uint64_t commits = 0;
+  std::uint64_t commits_stretched = 0;  ///< waited for the write budget
+  std::uint64_t commits_failed = 0;
+  std::uint64_t dropped_events = 0;  ///< by the store, to make room
+  std::uint64_t commit_us_total = 0;
+  std::uint64_t commit_us_last = 0;
+  std::uint64_t commit_us_max = 0;
+  std::int64_t last_commit_unix_us = 0;
+  std::int64_t retrying_since_unix_us = 0;  ///< 0: the last commit succeeded
+  std::string last_error;                   ///< of the commit that is being repeated, else ""
+  bool is_holding_back = false;             ///< the buffer is nearly full: sources that can wait do
+  std::uint32_t streams = 0;
+};
+
+/// Owns the thread `intake`, the queues and the stream `_agent`. store and clock must outlive it,
+/// and it must outlive its sessions.
+/// Threads: start, stop and the destructor belong to the owner; the rest: any.
+class Intake {
+ public:
+  Intake(IntakeOptions options, buffer::Store& store, const Clock& clock = system_clock());
+  Intake(const Intake&) = delete;
+  Intake& operator=(const Intake&) = delete;
+  ~Intake();
+
+  /// Reads the connector's positions. invalid: a session of this name is open. unavailable: the
+  /// store cannot be read, or chunks of an earlier session of this name are not yet durable.
+  Result<std::unique_ptr<ConnectorSession>> open_session(const SourceOptions& options);
+  /// The agent's own events; usable from the constructor on until stop().
+  AgentEvents& agent_events();
+
+  void start();
+  /// Takes what is queued, commits it and ends the thread; tries for at most about 2 s when the
+  /// store fails. Afterwards push and flush answer `stopped`. unavailable: something that was taken
+  /// is not durable (the sources that can be read again will give it again). Idempotent.
+  Result<void> stop();
+
+  IntakeStats stats() const;
+
+ private:
+  void run();
+
+  // On the heap so that this header, which the daemon includes, does not show the machinery.
+  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<Collector> collector_;
+  const Clock& clock_;
+  std::thread thread_;
+};
+
+}  // namespace penstock::pipeline

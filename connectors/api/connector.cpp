@@ -21,11 +21,4 @@ Result<void> PollConnector::run(Session& session) {
   return {};
 }
 
-const ConnectorType* find_type(std::string_view name) {
-  for (const ConnectorType* type : builtin_types()) {
-    if (type->name == name) return type;
-  }
-  return nullptr;
-}
-
 }  // namespace penstock::connectors

@@ -1,7 +1,8 @@
 # penstock_add_connector(NAME): builds connectors/NAME/*.cpp as a library, and its *_test.cpp as a test;
 # -DPENSTOCK_CONNECTOR_NAME=OFF leaves it out. A folder that needs a library of its own has a links.cmake
 # that sets PENSTOCK_CONNECTOR_LINKS.
-# penstock_finish_connectors(): makes builtin.cpp, the array of pointers to each folder's `type`.
+# penstock_finish_connectors(): makes builtin.cpp, the array of pointers to each folder's `type`, and what
+# searches it. Both are apart from the interface, so that a connector's test links that connector alone.
 # No self-registering statics: the linker drops them from a static library.
 
 penstock_library(penstock_connector_api
@@ -51,6 +52,13 @@ std::span<const ConnectorType* const> builtin_types() {
   static const ConnectorType* const types[] = {
 @entries@  };
   return types;
+}
+
+const ConnectorType* find_type(std::string_view name) {
+  for (const ConnectorType* type : builtin_types()) {
+    if (type->name == name) return type;
+  }
+  return nullptr;
 }
 }  // namespace penstock::connectors
 " @ONLY)

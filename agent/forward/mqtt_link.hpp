@@ -26,20 +26,9 @@ struct LinkEvent {
   std::uint64_t message = 0;     ///< acknowledged: the number given to publish()
   std::uint8_t reason_code = 0;  ///< acknowledged: of the PUBACK. down: of CONNACK or DISCONNECT
 
-  /// down: before the connection was up, how far it got.
-  enum class Stage : std::uint8_t { resolve, connect, connack, up };
-  Stage stage = Stage::up;
+  Stage stage = Stage::up;       ///< down: how far it got
   bool version_refused = false;  ///< down: a CONNACK refused the protocol version
   std::string text;              ///< down: why
-};
-
-struct OutgoingMessage {
-  std::string topic;
-  std::string payload;
-  bool is_retained = false;
-  bool is_text = true;       ///< payload format indicator
-  std::string content_type;  ///< MQTT 5 only, as are the properties
-  UserProperties properties;
 };
 
 /// A new Paho client for each connection, nothing kept or sent again by itself. Paho's callbacks
@@ -57,6 +46,9 @@ class MqttLink {
   /// 2 x options.timeout. An earlier connection is closed first.
   void open(std::uint64_t connection, const ConnectOptions& options, std::uint32_t in_flight_max);
 
+  /// When take_events() is due without a wake, on the steady clock; INT64_MAX: not.
+  std::int64_t wake_at_us() const;
+
   /// All that happened since the last call, in order. Drives the connection on: to be called after
   /// each wake.
   std::vector<LinkEvent> take_events();
@@ -73,6 +65,7 @@ class MqttLink {
   struct Connection;
   class Inbox;
   void start_paho(Connection& connection);
+  void explain_failures(Connection& connection, std::vector<LinkEvent>& events);
 
   const Clock& clock_;
   std::shared_ptr<Inbox> inbox_;

@@ -63,6 +63,27 @@ struct Limits {
   bool session_present = false;
 };
 
+/// What a reason code of MQTT 5 means, in words.
+std::string_view reason_text(std::uint8_t code);
+
+/// How far a connection got before it ended.
+enum class Stage : std::uint8_t {
+  resolve,  ///< the name, or the files of TLS
+  connect,  ///< TCP and TLS
+  connack,  ///< ended without a CONNACK
+  refused,  ///< by a CONNACK
+  up,
+};
+
 using UserProperties = std::vector<std::pair<std::string, std::string>>;
+
+struct OutgoingMessage {
+  std::string topic;
+  std::string payload;
+  bool is_retained = false;
+  bool is_text = true;       ///< payload format indicator
+  std::string content_type;  ///< MQTT 5 only, as are the properties
+  UserProperties properties;
+};
 
 }  // namespace penstock::forward

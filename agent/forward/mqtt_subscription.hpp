@@ -67,7 +67,12 @@ class Subscription {
 
  private:
   struct Connection;
-  std::shared_ptr<Connection> connection_;
+  Result<void> resolve(const ConnectOptions& options) const;
+  Result<Limits> connect_once(const SubscriptionOptions& options);
+  static void start(Connection& connection);
+
+  std::unique_ptr<Connection> connection_;  // never null; the queue outlives each client
+  bool answered_v5_ = false;  // of this broker: then a silent close is no wrong version
 };
 
 }  // namespace penstock::forward

@@ -1,0 +1,334 @@
+#include "agent/forward/brain.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "agent/base/assert.hpp"
+
+namespace penstock::forward {
+namespace {
+
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t fetch_again_after_us = 1'000'000;
+constexpr std::int64_t hand_over_us_max = 5'000'000;
+constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::normal,
+                                    buffer::Priority::low};
+
+}  // namespace
+
+Brain::Brain(const BrainSettings& settings) : settings_(settings), brokers_(settings.brokers) {
+  PENSTOCK_ASSERT(settings.in_flight_max >= 1 && settings.in_flight_max <= 16);
+}
+
+void Brain::step(std::int64_t now_us, const Event& event, std::vector<Action>& actions) {
+  now_us_ = std::max(now_us_, now_us);
+  actions_ = &actions;
+  if (state_ != State::finished) {
+    std::visit([this](const auto& happened) { on(happened); }, event);
+    advance();
+  }
+  set_wake();
+  actions_ = nullptr;
+}
+
+void Brain::on(const Stored&) {
+  for (Class& of_class : classes_) of_class.may_have_more = true;
+}
+
+void Brain::on(const StoreChanged& event) {
+  if (event.generation == generation_) return;
+  generation_ = event.generation;
+  refused_.reset();
+  if (state_ == State::up && (window_.has_rows() || sending_)) {
+    // The same rows would otherwise go out behind their successors on one connection.
+    actions_->push_back(Disconnect{connection_, false});
+    drop(Stage::up, false);
+  } else {
+    forget_rows();
+  }
+  for (Class& of_class : classes_) {
+    of_class.next_after = 0;
+    of_class.acknowledged = 0;
+  }
+}
+
+void Brain::on(const Fetched& event) {
+  if (event.generation != generation_ || !is_fetching_) return;
+  Class& of_class = of(event.priority);
+  if (event.after_id != of_class.next_after) return;
+  is_fetching_ = false;
+  for (const FetchedRow& row : event.rows) {
+    PENSTOCK_ASSERT(row.id > of_class.next_after);
+    of_class.next_after = row.id;
+    of_class.fetched_bytes += row.bytes;
+    of_class.fetched.push_back(row);
+  }
+  if (event.is_end) of_class.may_have_more = false;
+}
+
+void Brain::on(const FetchFailed&) {
+  if (!is_fetching_) return;
+  is_fetching_ = false;
+  fetch_again_us_ = now_us_ + fetch_again_after_us;
+}
+
+void Brain::on(const Encoded& event) {
+  if (event.connection != connection_ || state_ != State::up) return;
+  if (!sending_ || !(sending_->row == event.row) || !sending_->part_bytes.empty()) return;
+  PENSTOCK_ASSERT(!event.part_bytes.empty());
+  sending_->part_bytes = event.part_bytes;
+  window_.begin_row(event.row.priority, event.row.id,
+                    static_cast<std::uint32_t>(event.part_bytes.size()), sending_->events);
+}
+
+void Brain::on(const LinkUp& event) {
+  if (event.connection != connection_ || state_ != State::connecting) return;
+  state_ = State::up;
+  limits_ = event.limits;
+  brokers_.on_up(now_us_);
+  status_due_us_ = now_us_;
+  hand_over_until_us_ = 0;
+  tokens_at_us_ = now_us_;
+  tokens_ = static_cast<double>(settings_.rate_limit_bytes_per_s);
+  report(Report::Kind::up);
+}
+
+void Brain::on(const LinkDown& event) {
+  if (event.connection != connection_) return;
+  if (state_ != State::connecting && state_ != State::up) return;
+  drop(event.stage, event.version_refused);
+}
+
+void Brain::on(const Acknowledged& event) {
+  if (event.connection != connection_ || state_ != State::up) return;
+  if (event.reason_code >= 0x80) {
+    const auto refused = window_.find(event.message);
+    if (!refused) return;
+    if (!refused->is_status) {
+      on_refused(event, *refused);
+      return;
+    }
+    if (!is_status_refused_) {
+      is_status_refused_ = true;
+      Report what = new_report(Report::Kind::status_refused);
+      what.reason_code = event.reason_code;
+      actions_->push_back(what);
+    }
+  }
+  const auto answer = window_.acknowledge(event.message, event.at_us);
+  if (!answer) return;
+  if (answer->is_status) {
+    if (offline_was_sent_ && event.message == status_message_) offline_was_answered_ = true;
+    // Connecting may work while no batch ever does: then the back-off must go on growing.
+    if (refusals_ == 0 && drops_with_same_oldest_ == 0) brokers_.on_working();
+    return;
+  }
+  take_progress(answer->round_trip_us);
+}
+
+void Brain::take_progress(std::int64_t round_trip_us) {
+  for (const buffer::Priority priority : all_priorities) {
+    const auto progress = window_.take_progress(priority);
+    if (!progress) continue;
+    of(priority).acknowledged = progress->row_id;
+    const RowRef row{priority, progress->row_id};
+    if (refused_ && refused_->priority == priority && refused_->id <= progress->row_id) {
+      refused_.reset();
+      refusals_ = 0;
+    }
+    drops_with_same_oldest_ = 0;
+    oldest_at_drop_ = {};
+    if (refusals_ == 0) brokers_.on_working();
+    actions_->push_back(Acknowledge{generation_, row});
+    Report what = new_report(Report::Kind::acknowledged);
+    what.value = round_trip_us;
+    what.events = progress->events;
+    what.row = row;
+    actions_->push_back(what);
+  }
+}
+
+void Brain::on_refused(const Acknowledged& event, const Window::Answer& answer) {
+  const RowRef row{answer.priority, answer.row_id};
+  const bool is_news = !refused_ || !(*refused_ == row) || refused_code_ != event.reason_code;
+  refusals_ = refused_ && *refused_ == row ? refusals_ + 1 : 1;
+  refused_ = row;
+  refused_code_ = event.reason_code;
+  if (is_news) {
+    Report what = new_report(Report::Kind::batch_refused);
+    what.reason_code = event.reason_code;
+    what.row = row;
+    actions_->push_back(what);
+  }
+  actions_->push_back(Disconnect{connection_, false});
+  drop(Stage::up, false);
+}
+
+void Brain::on(const StopAsked& event) {
+  if (stop_deadline_us_ == 0) stop_deadline_us_ = std::max<std::int64_t>(event.deadline_us, 1);
+}
+
+void Brain::on(const Tick&) {}
+
+void Brain::connect() {
+  brokers_.choose(now_us_);
+  state_ = State::connecting;
+  ++connection_;
+  connect_deadline_us_ = now_us_ + settings_.connect_timeout_us;
+  is_status_refused_ = false;
+  actions_->push_back(Connect{connection_, brokers_.current(), brokers_.protocol()});
+}
+
+void Brain::forget_rows() {
+  window_.clear();
+  sending_.reset();
+  is_fetching_ = false;
+  bool anything = false;
+  for (Class& of_class : classes_) {
+    anything = anything || of_class.next_after != of_class.acknowledged;
+    of_class.fetched.clear();
+    of_class.fetched_bytes = 0;
+    of_class.next_after = of_class.acknowledged;
+    of_class.may_have_more = true;
+  }
+  if (anything) actions_->push_back(DropFetched{});
+}
+
+/// The connection is over (or was never up), and what was on its way is in doubt.
+void Brain::drop(Stage stage, bool version_refused) {
+  const bool was_up = state_ == State::up;
+  if (was_up && window_.has_rows()) {
+    std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest;
+    for (const buffer::Priority priority : all_priorities) {
+      oldest[static_cast<std::size_t>(priority)] = window_.oldest_row(priority);
+    }
+    drops_with_same_oldest_ = oldest == oldest_at_drop_ ? drops_with_same_oldest_ + 1 : 1;
+    oldest_at_drop_ = oldest;
+  }
+  forget_rows();
+  state_ = State::waiting;
+  report(was_up ? Report::Kind::lost : Report::Kind::failed);
+  brokers_.on_down(now_us_, stage, version_refused);
+  if (refusals_ > 0) brokers_.on_batch_refused(refusals_);
+  plan_retry();
+}
+
+void Brain::plan_retry() {
+  retry_at_us_ = brokers_.retry_at(now_us_);
+  report(Report::Kind::retry, retry_at_us_ - now_us_);
+}
+
+void Brain::finish(bool says_goodbye) {
+  Report what = new_report(Report::Kind::finished);
+  what.value = static_cast<std::int64_t>(window_.messages());
+  if (state_ == State::connecting || state_ == State::up) {
+    actions_->push_back(Disconnect{connection_, says_goodbye});
+  }
+  forget_rows();
+  state_ = State::finished;
+  actions_->push_back(what);
+}
+
+void Brain::advance() {
+  if (state_ == State::waiting) {
+    if (stop_deadline_us_ != 0) return finish(false);
+    if (now_us_ >= retry_at_us_) connect();
+  } else if (state_ == State::connecting) {
+    if (stop_deadline_us_ != 0) return finish(false);
+    if (now_us_ >= connect_deadline_us_) {
+      actions_->push_back(Disconnect{connection_, false});
+      drop(Stage::connect, false);
+    }
+  } else if (state_ == State::up) {
+    advance_up();
+  }
+}
+
+void Brain::advance_up() {
+  const auto waiting_since_us = window_.waiting_since_us();
+  if (waiting_since_us && now_us_ - *waiting_since_us >= settings_.ack_timeout_us) {
+    report(Report::Kind::no_ack);
+    actions_->push_back(Disconnect{connection_, false});
+    drop(Stage::up, false);
+    return;
+  }
+  if (stop_deadline_us_ != 0) return advance_stop();
+  if (hand_over_until_us_ == 0 && brokers_.is_time_for_first(now_us_)) {
+    hand_over_until_us_ = now_us_ + hand_over_us_max;
+    report(Report::Kind::back_to_first);
+  }
+  if (hand_over_until_us_ != 0) return advance_hand_over();
+  if (now_us_ >= status_due_us_ && publish_status(true)) {
+    status_due_us_ = now_us_ + settings_.status_every_us;
+  }
+  pump();
+}
+
+/// Lets what is on its way arrive, then gives the first broker a try.
+void Brain::advance_hand_over() {
+  while (sending_ && send_next_part()) {
+  }
+  const bool is_empty = window_.messages() == 0 && (!sending_ || sending_->next_part == 0);
+  if (!is_empty && now_us_ < hand_over_until_us_) return;
+  hand_over_until_us_ = 0;
+  actions_->push_back(Disconnect{connection_, false});
+  forget_rows();
+  state_ = State::waiting;
+  report(Report::Kind::lost);
+  brokers_.try_first(now_us_);
+  retry_at_us_ = now_us_;
+  connect();
+}
+
+/// Goes on sending until all is acknowledged or the time for it is over; then says offline.
+void Brain::advance_stop() {
+  const bool may_drain = now_us_ < stop_deadline_us_ - settings_.goodbye_us;
+  if (may_drain && !offline_was_sent_) {
+    pump();
+    if (has_rows_to_send() || window_.messages() > 0) return;
+  }
+  if (!offline_was_sent_) {
+    if (now_us_ < stop_deadline_us_ && !publish_status(false)) return;
+    offline_was_sent_ = true;
+  }
+  if (offline_was_answered_ || now_us_ >= stop_deadline_us_) finish(offline_was_answered_);
+}
+
+Report Brain::new_report(Report::Kind kind) const {
+  Report what;
+  what.kind = kind;
+  what.connection = connection_;
+  what.broker = brokers_.current();
+  return what;
+}
+
+void Brain::report(Report::Kind kind, std::int64_t value) {
+  Report what = new_report(kind);
+  what.value = value;
+  actions_->push_back(what);
+}
+
+void Brain::set_wake() {
+  std::int64_t at_us = never;
+  const auto by = [&at_us](std::int64_t time_us) { at_us = std::min(at_us, time_us); };
+  if (state_ == State::waiting) by(retry_at_us_);
+  if (state_ == State::connecting) by(connect_deadline_us_);
+  if (state_ == State::up) {
+    if (const auto since_us = window_.waiting_since_us()) by(*since_us + settings_.ack_timeout_us);
+    if (status_due_us_ > now_us_) by(status_due_us_);
+    if (fetch_again_us_ > now_us_) by(fetch_again_us_);
+    by(hand_over_until_us_ != 0 ? hand_over_until_us_ : brokers_.time_for_first_us());
+    if (stop_deadline_us_ != 0) {
+      const std::int64_t drain_until_us = stop_deadline_us_ - settings_.goodbye_us;
+      by(drain_until_us > now_us_ ? drain_until_us : stop_deadline_us_);
+    }
+    if (settings_.rate_limit_bytes_per_s != 0 && tokens_ <= 0 && sending_) {
+      const double rate = static_cast<double>(settings_.rate_limit_bytes_per_s);
+      by(now_us_ + 1'000 + static_cast<std::int64_t>(-tokens_ / rate * 1e6));
+    }
+  }
+  // A deadline that has passed and waits for another event must not become a spin.
+  wake_at_us_ = at_us == never ? never : std::max(at_us, now_us_ + 1'000);
+}
+
+}  // namespace penstock::forward

@@ -1,0 +1,137 @@
+// Brain: decides what the forwarder does next. A state machine without threads, clock, sockets or
+// store, so that a simulation can run years of faults through it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "agent/forward/brain_events.hpp"
+#include "agent/forward/brokers.hpp"
+#include "agent/forward/window.hpp"
+#include "buffer/store.hpp"
+
+namespace penstock::forward {
+
+struct BrainSettings {
+  BrokerSettings brokers;
+  std::uint32_t in_flight_max = 8;               ///< messages, 1 … 16
+  std::uint64_t in_flight_bytes_max = 1U << 20;  ///< at least one message always goes
+  std::uint64_t fetch_bytes = 1U << 20;          ///< stored bytes a fetch asks for
+  std::uint64_t rate_limit_bytes_per_s = 0;      ///< 0: none
+  std::int64_t ack_timeout_us = 30'000'000;
+  std::int64_t connect_timeout_us = 30'000'000;  ///< the link itself should be faster
+  std::int64_t status_every_us = 600'000'000;
+  std::int64_t goodbye_us = 1'000'000;  ///< for the last status, out of the stop time
+};
+
+/// Promises, whatever the events and their order: rows of a class are handed out in the order of
+/// their ids, on each connection from the oldest one that is not acknowledged on; at most the
+/// window is unacknowledged; a row is acknowledged to the store only after the broker acknowledged
+/// it and all before it in its class. Events of other connections and generations change nothing.
+/// Thread: owner only.
+class Brain {
+ public:
+  explicit Brain(const BrainSettings& settings);
+
+  /// Appends to `actions`. now_us: a steady clock, never going back.
+  void step(std::int64_t now_us, const Event& event, std::vector<Action>& actions);
+
+  /// When Tick is due; INT64_MAX: not before another event.
+  std::int64_t wake_at_us() const { return wake_at_us_; }
+  bool is_finished() const { return state_ == State::finished; }
+  bool is_up() const { return state_ == State::up; }
+
+ private:
+  enum class State : std::uint8_t { waiting, connecting, up, finished };
+  struct Class {
+    std::deque<FetchedRow> fetched;
+    std::uint64_t fetched_bytes = 0;
+    std::uint64_t next_after = 0;    // fetch behind this
+    std::uint64_t acknowledged = 0;  // go back to behind this
+    bool may_have_more = true;
+  };
+  struct Sending {
+    RowRef row;
+    std::uint32_t events = 0;
+    std::vector<std::uint64_t> part_bytes;  // empty: being encoded
+    std::uint32_t next_part = 0;
+  };
+
+  void on(const Stored& event);
+  void on(const StoreChanged& event);
+  void on(const Fetched& event);
+  void on(const FetchFailed& event);
+  void on(const Encoded& event);
+  void on(const LinkUp& event);
+  void on(const LinkDown& event);
+  void on(const Acknowledged& event);
+  void on(const StopAsked& event);
+  void on(const Tick& event);
+
+  void on_refused(const Acknowledged& event, const Window::Answer& answer);
+  void take_progress(std::int64_t round_trip_us);
+  void connect();
+  void drop(Stage stage, bool version_refused);
+  void forget_rows();
+  void plan_retry();
+  void finish(bool says_goodbye);
+  void advance();
+  void advance_up();
+  void advance_stop();
+  void advance_hand_over();
+  bool publish_status(bool is_online);
+  void pump();
+  bool send_next_part();
+  bool start_next_row();
+  void fetch_ahead();
+  bool fetch(buffer::Priority priority);
+  void refill_tokens();
+  bool has_rows_to_send() const;
+  std::size_t window_max() const;
+  Report new_report(Report::Kind kind) const;
+  void report(Report::Kind kind, std::int64_t value = 0);
+  void set_wake();
+
+  Class& of(buffer::Priority priority) { return classes_[static_cast<std::size_t>(priority)]; }
+
+  BrainSettings settings_;
+  Brokers brokers_;
+  Window window_;
+  std::array<Class, buffer::priority_count> classes_;
+  std::optional<Sending> sending_;
+  bool is_fetching_ = false;
+  std::int64_t fetch_again_us_ = 0;  // after a failure
+  std::uint64_t generation_ = 0;
+
+  State state_ = State::waiting;
+  std::uint64_t connection_ = 0;
+  Limits limits_;
+  std::int64_t retry_at_us_ = 0;
+  std::int64_t connect_deadline_us_ = 0;
+  std::int64_t status_due_us_ = 0;
+  std::uint64_t status_message_ = 0;     // the last one sent
+  bool is_status_refused_ = false;       // reported
+  std::int64_t hand_over_until_us_ = 0;  // 0: not going back to the first broker
+
+  std::optional<RowRef> refused_;  // reported; the same row refused again is not news
+  std::uint8_t refused_code_ = 0;
+  std::uint32_t refusals_ = 0;
+  std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest_at_drop_;
+  std::uint32_t drops_with_same_oldest_ = 0;
+
+  std::int64_t stop_deadline_us_ = 0;  // 0: no stop asked
+  bool offline_was_sent_ = false;
+  bool offline_was_answered_ = false;
+
+  double tokens_ = 0;
+  std::int64_t tokens_at_us_ = 0;
+
+  std::int64_t now_us_ = 0;
+  std::int64_t wake_at_us_ = 0;
+  std::vector<Action>* actions_ = nullptr;  // of the step in progress
+};
+
+}  // namespace penstock::forward

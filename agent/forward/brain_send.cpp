@@ -1,0 +1,120 @@
+// The brain's sending side: what goes out next, and when to read more of the store.
+#include <algorithm>
+#include <array>
+
+#include "agent/forward/brain.hpp"
+
+namespace penstock::forward {
+namespace {
+
+constexpr std::uint64_t status_bytes = 512;
+constexpr std::uint32_t same_oldest_max = 3;
+constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::normal,
+                                    buffer::Priority::low};
+
+}  // namespace
+
+bool Brain::publish_status(bool is_online) {
+  // The status needs only a place of the broker's, not one of our window for data.
+  if (window_.messages() >= std::min<std::size_t>(limits_.receive_max, settings_.in_flight_max)) {
+    return false;
+  }
+  status_message_ = window_.add_status(status_bytes, now_us_);
+  actions_->push_back(PublishStatus{connection_, status_message_, is_online});
+  return true;
+}
+
+std::size_t Brain::window_max() const {
+  // One batch that ends each connection hides behind its successors: alone it is told apart.
+  if (drops_with_same_oldest_ >= same_oldest_max) return 1;
+  const std::size_t allowed = std::max<std::uint32_t>(1, limits_.receive_max);
+  return std::min<std::size_t>(allowed, settings_.in_flight_max);
+}
+
+bool Brain::has_rows_to_send() const {
+  return sending_ || std::any_of(classes_.begin(), classes_.end(), [](const Class& of_class) {
+           return !of_class.fetched.empty() || of_class.may_have_more;
+         });
+}
+
+void Brain::pump() {
+  refill_tokens();
+  for (;;) {
+    if (sending_) {
+      if (!send_next_part()) break;
+    } else if (!start_next_row()) {
+      break;
+    }
+  }
+  fetch_ahead();
+  if (window_.messages() == 0 && !has_rows_to_send()) {
+    brokers_.on_working();
+    drops_with_same_oldest_ = 0;
+  }
+}
+
+/// false: the window is full, the rate limit holds, or the row is still being encoded.
+bool Brain::send_next_part() {
+  Sending& sending = *sending_;
+  if (sending.part_bytes.empty()) return false;
+  const std::uint64_t bytes = sending.part_bytes[sending.next_part];
+  if (window_.messages() >= window_max()) return false;
+  if (window_.messages() > 0 && window_.bytes() + bytes > settings_.in_flight_bytes_max) {
+    return false;
+  }
+  if (settings_.rate_limit_bytes_per_s != 0) {
+    if (tokens_ <= 0) return false;
+    tokens_ -= static_cast<double>(bytes);
+  }
+  const std::uint64_t message = window_.add_part(sending.row.priority, bytes, now_us_);
+  actions_->push_back(Publish{connection_, message, sending.row, sending.next_part});
+  if (++sending.next_part == sending.part_bytes.size()) sending_.reset();
+  return true;
+}
+
+/// false: nothing can be started now.
+bool Brain::start_next_row() {
+  for (const buffer::Priority priority : all_priorities) {
+    Class& of_class = of(priority);
+    if (of_class.fetched.empty()) {
+      // A higher class goes first: what it holds must be known before a lower one is served.
+      if (fetch(priority) || is_fetching_) return false;
+      continue;
+    }
+    const FetchedRow row = of_class.fetched.front();
+    of_class.fetched.pop_front();
+    of_class.fetched_bytes -= row.bytes;
+    sending_ = Sending{{priority, row.id}, row.events, {}, 0};
+    actions_->push_back(Encode{connection_, sending_->row});
+    return true;
+  }
+  return false;
+}
+
+/// Reads on while the window is busy, so that sending need not wait for the store.
+void Brain::fetch_ahead() {
+  for (const buffer::Priority priority : all_priorities) {
+    const Class& of_class = of(priority);
+    if (of_class.fetched_bytes >= settings_.fetch_bytes / 2) return;
+    if (fetch(priority) || is_fetching_) return;
+    if (!of_class.fetched.empty()) return;
+  }
+}
+
+bool Brain::fetch(buffer::Priority priority) {
+  Class& of_class = of(priority);
+  if (is_fetching_ || !of_class.may_have_more || now_us_ < fetch_again_us_) return false;
+  is_fetching_ = true;
+  actions_->push_back(Fetch{generation_, priority, of_class.next_after, settings_.fetch_bytes});
+  return true;
+}
+
+void Brain::refill_tokens() {
+  if (settings_.rate_limit_bytes_per_s == 0) return;
+  const double rate = static_cast<double>(settings_.rate_limit_bytes_per_s);
+  tokens_ += rate * static_cast<double>(now_us_ - tokens_at_us_) / 1e6;
+  tokens_ = std::min(tokens_, rate);
+  tokens_at_us_ = now_us_;
+}
+
+}  // namespace penstock::forward

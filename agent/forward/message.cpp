@@ -1,0 +1,295 @@
+#include "agent/forward/message.hpp"
+
+#include <zstd.h>
+
+#include <utility>
+
+#include "agent/base/assert.hpp"
+#include "agent/base/log.hpp"
+
+namespace penstock::forward {
+namespace {
+
+constexpr std::size_t topic_bytes_max = 512;
+constexpr int zstd_level = 1;
+constexpr std::string_view json_type = "application/json";
+constexpr std::string_view zstd_type = "application/json+zstd";
+
+std::uint64_t varint_bytes(std::uint64_t value) {
+  std::uint64_t bytes = 1;
+  while (value >= 128) {
+    value /= 128;
+    ++bytes;
+  }
+  return bytes;
+}
+
+std::string compressed(std::string_view text) {
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  const std::size_t size =
+      ZSTD_compress(out.data(), out.size(), text.data(), text.size(), zstd_level);
+  PENSTOCK_ASSERT(ZSTD_isError(size) == 0);
+  out.resize(size);
+  return out;
+}
+
+std::string joined(const std::vector<std::string_view>& events, std::size_t begin,
+                   std::size_t end) {
+  std::size_t size = 2;
+  for (std::size_t i = begin; i < end; ++i) size += events[i].size() + 1;
+  std::string out;
+  out.reserve(size);
+  out += '[';
+  for (std::size_t i = begin; i < end; ++i) {
+    if (i != begin) out += ',';
+    out += events[i];
+  }
+  out += ']';
+  return out;
+}
+
+/// The event's opening members up to its number, then what makes it a loss record. Only a quote
+/// that opens a name can stand before `seq":`, since quotes inside texts are escaped.
+std::string as_refused(std::string_view event) {
+  constexpr std::string_view member = "\"seq\":";
+  const std::size_t at = event.find(member);
+  if (at == std::string_view::npos) return {};
+  std::size_t end = at + member.size();
+  while (end < event.size() && event[end] >= '0' && event[end] <= '9') ++end;
+  std::string out(event.substr(0, end));
+  out += ",\"lost\":1,\"reason\":\"";
+  out += to_string(LossReason::refused);
+  out += "\"}";
+  return out;
+}
+
+}  // namespace
+
+Result<TopicTemplate> TopicTemplate::parse(std::string_view text, std::string_view prefix,
+                                           std::string_view device) {
+  TopicTemplate result;
+  bool has_stream = false;
+  const auto add_text = [&result](std::string_view more) {
+    if (result.pieces_.empty() || result.pieces_.back().kind != Piece::Kind::text) {
+      result.pieces_.emplace_back();
+    }
+    result.pieces_.back().text += more;
+  };
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::size_t open = rest.find('{');
+    add_text(rest.substr(0, open));
+    if (open == std::string_view::npos) break;
+    const std::size_t close = rest.find('}', open);
+    if (close == std::string_view::npos) {
+      return Error{Errc::invalid, "topic " + penstock::quoted(text) + ": a { without its }"};
+    }
+    const std::string_view name = rest.substr(open + 1, close - open - 1);
+    rest.remove_prefix(close + 1);
+    if (name == "prefix") {
+      add_text(prefix);
+    } else if (name == "device") {
+      add_text(device);
+    } else if (name == "kind") {
+      result.pieces_.push_back({Piece::Kind::kind, {}});
+    } else if (name == "stream") {
+      result.pieces_.push_back({Piece::Kind::stream, {}});
+      has_stream = true;
+    } else {
+      return Error{Errc::invalid, "topic " + penstock::quoted(text) + ": there is no placeholder " +
+                                      penstock::quoted(name) +
+                                      "; there are prefix, device, kind, stream"};
+    }
+  }
+  if (!has_stream) {
+    return Error{Errc::invalid, "topic " + penstock::quoted(text) +
+                                    ": without {stream} all streams would share a topic"};
+  }
+  if (!is_valid_topic(result.topic("data", "s/p"))) {
+    return Error{Errc::invalid,
+                 "topic " + penstock::quoted(result.topic("data", "stream/part")) +
+                     ": a broker takes only printable ASCII without + and #, without "
+                     "empty levels, not beginning with $, of at most 512 bytes"};
+  }
+  return result;
+}
+
+std::string TopicTemplate::topic(std::string_view kind, std::string_view stream) const {
+  std::string out;
+  for (const Piece& piece : pieces_) {
+    switch (piece.kind) {
+      case Piece::Kind::text: out += piece.text; break;
+      case Piece::Kind::kind: out += kind; break;
+      case Piece::Kind::stream: out += stream; break;
+    }
+  }
+  return out;
+}
+
+bool is_valid_topic(std::string_view topic) {
+  if (topic.empty() || topic.size() > topic_bytes_max) return false;
+  if (topic.front() == '$' || topic.front() == '/' || topic.back() == '/') return false;
+  char before = '\0';
+  for (const char c : topic) {
+    if (c <= ' ' || c > '~' || c == '+' || c == '#') return false;
+    if (c == '/' && before == '/') return false;
+    before = c;
+  }
+  return true;
+}
+
+std::uint64_t packet_bytes(const OutgoingMessage& message, Protocol protocol) {
+  std::uint64_t bytes = 2 + message.topic.size() + 2 + message.payload.size();
+  if (protocol == Protocol::v5) {
+    std::uint64_t properties = message.is_text ? 2 : 0;
+    if (!message.content_type.empty()) properties += 3 + message.content_type.size();
+    for (const auto& [name, value] : message.properties) {
+      properties += 5 + name.size() + value.size();
+    }
+    bytes += varint_bytes(properties) + properties;
+  }
+  return 1 + varint_bytes(bytes) + bytes;
+}
+
+std::vector<std::string_view> split_array(std::string_view array) {
+  std::vector<std::string_view> elements;
+  if (array.size() < 2 || array.front() != '[' || array.back() != ']') return elements;
+  std::size_t depth = 0;
+  bool is_in_text = false;
+  std::size_t begin = 0;
+  for (std::size_t i = 1; i + 1 < array.size(); ++i) {
+    const char c = array[i];
+    if (is_in_text) {
+      if (c == '\\') {
+        ++i;
+      } else if (c == '"') {
+        is_in_text = false;
+      }
+    } else if (c == '"') {
+      is_in_text = true;
+    } else if (c == '{' || c == '[') {
+      if (depth++ == 0) begin = i;
+    } else if (c == '}' || c == ']') {
+      if (depth == 0) return {};
+      if (--depth == 0) elements.push_back(array.substr(begin, i + 1 - begin));
+    }
+  }
+  if (depth != 0 || is_in_text) return {};
+  return elements;
+}
+
+struct MessageEncoder::Part {
+  std::string_view stream;
+  std::uint64_t first = 0;
+  const Limits& limits;
+};
+
+Result<MessageEncoder> MessageEncoder::make(const MessageSettings& settings) {
+  auto topic = TopicTemplate::parse(settings.topic, settings.prefix, settings.device);
+  if (!topic) return topic.error();
+  MessageEncoder encoder(settings, std::move(topic).value());
+  if (!is_valid_topic(encoder.status_topic_)) {
+    return Error{Errc::invalid,
+                 penstock::quoted(encoder.status_topic_) + " cannot be the status topic"};
+  }
+  return encoder;
+}
+
+MessageEncoder::MessageEncoder(const MessageSettings& settings, TopicTemplate topic)
+    : settings_(settings),
+      topic_(std::move(topic)),
+      status_topic_(settings.prefix + "/" + settings.device + "/status") {}
+
+OutgoingMessage MessageEncoder::message(std::string payload, std::string_view stream,
+                                        std::uint64_t first, std::uint64_t count,
+                                        Compression compression) const {
+  const bool is_zstd = compression == Compression::zstd;
+  OutgoingMessage out;
+  out.topic = topic_.topic(is_zstd ? "zstd" : "data", stream);
+  out.payload = std::move(payload);
+  out.is_text = !is_zstd;
+  out.content_type = is_zstd ? zstd_type : json_type;
+  out.properties = {{"v", "1"},
+                    {"first", std::to_string(first)},
+                    {"count", std::to_string(count)},
+                    {"epoch", settings_.epoch}};
+  return out;
+}
+
+EncodedRow MessageEncoder::encode(const buffer::Row& row, std::string_view stream,
+                                  const Limits& limits, std::int64_t wall_us) const {
+  EncodedRow out;
+  if (row.kind == buffer::RowKind::loss && !row.is_damaged) {
+    encode_loss(row, stream, static_cast<LossReason>(row.loss_reason), row.loss_is_exact,
+                row.time_unix_us, out);
+    return out;
+  }
+  const bool is_zstd = settings_.compression == Compression::zstd;
+  if (is_zstd && !row.is_damaged) {
+    OutgoingMessage whole =
+        message(row.stored, stream, row.key.seq, row.key.count, Compression::zstd);
+    if (packet_bytes(whole, limits.protocol) <= limits.packet_bytes_max) {
+      out.messages.push_back(std::move(whole));
+      return out;
+    }
+  }
+  auto content =
+      row.is_damaged ? Result<std::string>(Error{Errc::corrupt, {}}) : buffer::content_of(row);
+  if (!content) {
+    out.is_damaged = true;
+    encode_loss(row, stream, LossReason::corrupt, true, wall_us, out);
+    return out;
+  }
+  if (!is_zstd) {
+    OutgoingMessage whole =
+        message(std::move(content).value(), stream, row.key.seq, row.key.count, Compression::none);
+    if (packet_bytes(whole, limits.protocol) <= limits.packet_bytes_max) {
+      out.messages.push_back(std::move(whole));
+      return out;
+    }
+    content = std::move(whole.payload);
+  }
+  const auto events = split_array(*content);
+  if (events.size() != row.key.count) {
+    out.is_damaged = true;
+    encode_loss(row, stream, LossReason::corrupt, true, wall_us, out);
+    return out;
+  }
+  split(events, 0, events.size(), Part{stream, row.key.seq, limits}, out);
+  return out;
+}
+
+void MessageEncoder::split(const std::vector<std::string_view>& events, std::size_t begin,
+                           std::size_t end, const Part& part, EncodedRow& out) const {
+  const auto as_message = [&](std::string payload) {
+    if (settings_.compression == Compression::zstd) payload = compressed(payload);
+    return message(std::move(payload), part.stream, part.first + begin, end - begin,
+                   settings_.compression);
+  };
+  OutgoingMessage whole = as_message(joined(events, begin, end));
+  if (packet_bytes(whole, part.limits.protocol) <= part.limits.packet_bytes_max) {
+    out.messages.push_back(std::move(whole));
+    return;
+  }
+  if (end - begin == 1) {
+    out.messages.push_back(as_message("[" + as_refused(events[begin]) + "]"));
+    ++out.refused_events;
+    return;
+  }
+  const std::size_t middle = begin + (end - begin) / 2;
+  split(events, begin, middle, part, out);
+  split(events, middle, end, part, out);
+}
+
+void MessageEncoder::encode_loss(const buffer::Row& row, std::string_view stream, LossReason reason,
+                                 bool is_exact, std::int64_t time_unix_us, EncodedRow& out) const {
+  const EventHead head(settings_.device, stream, settings_.epoch);
+  std::string payload = "[";
+  append_loss_record(payload, head, time_unix_us, row.key.seq, row.key.count, reason, is_exact);
+  payload += ']';
+  if (settings_.compression == Compression::zstd) payload = compressed(payload);
+  out.messages.push_back(
+      message(std::move(payload), stream, row.key.seq, row.key.count, settings_.compression));
+}
+
+}  // namespace penstock::forward

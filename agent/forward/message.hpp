@@ -1,0 +1,90 @@
+// Messages: turns a stored row into the MQTT messages that the wire contract asks for.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/result.hpp"
+#include "agent/base/wire.hpp"
+#include "agent/forward/mqtt_options.hpp"
+#include "buffer/store.hpp"
+
+namespace penstock::forward {
+
+/// A topic with {prefix} {device} {kind} {stream} in it.
+class TopicTemplate {
+ public:
+  /// invalid: an unknown or unclosed placeholder, no {stream}, or a text that is no topic.
+  static Result<TopicTemplate> parse(std::string_view text, std::string_view prefix,
+                                     std::string_view device);
+
+  /// kind: "data" or "zstd".
+  std::string topic(std::string_view kind, std::string_view stream) const;
+
+ private:
+  struct Piece {
+    enum class Kind : std::uint8_t { text, kind, stream };
+    Kind kind = Kind::text;
+    std::string text;
+  };
+  std::vector<Piece> pieces_;
+};
+
+/// Whether a broker takes it for publishing: not empty, at most 512 bytes of printable ASCII,
+/// neither + nor #, no leading $, no empty level.
+bool is_valid_topic(std::string_view topic);
+
+/// The bytes of a QoS 1 PUBLISH with its header and, in MQTT 5, its properties.
+std::uint64_t packet_bytes(const OutgoingMessage& message, Protocol protocol);
+
+enum class Compression : std::uint8_t { none, zstd };
+
+struct MessageSettings {
+  std::string prefix;
+  std::string device;
+  std::string epoch;
+  std::string topic;  ///< template
+  Compression compression = Compression::none;
+};
+
+struct EncodedRow {
+  std::vector<OutgoingMessage> messages;  ///< in order, never empty
+  std::uint64_t refused_events = 0;       ///< sent as loss records: too large for this broker
+  bool is_damaged = false;                ///< sent as a loss record: the stored bytes are
+};
+
+/// Pure but for the time of a loss record that has none. Thread: const, any.
+class MessageEncoder {
+ public:
+  /// invalid: the template.
+  static Result<MessageEncoder> make(const MessageSettings& settings);
+
+  /// stream: its name. wall_us: for the loss record of a damaged row.
+  EncodedRow encode(const buffer::Row& row, std::string_view stream, const Limits& limits,
+                    std::int64_t wall_us) const;
+
+  /// {prefix}/{device}/status
+  const std::string& status_topic() const { return status_topic_; }
+  const std::string& epoch() const { return settings_.epoch; }
+
+ private:
+  struct Part;
+  MessageEncoder(const MessageSettings& settings, TopicTemplate topic);
+  OutgoingMessage message(std::string payload, std::string_view stream, std::uint64_t first,
+                          std::uint64_t count, Compression compression) const;
+  void split(const std::vector<std::string_view>& events, std::size_t begin, std::size_t end,
+             const Part& part, EncodedRow& out) const;
+  void encode_loss(const buffer::Row& row, std::string_view stream, LossReason reason,
+                   bool is_exact, std::int64_t time_unix_us, EncodedRow& out) const;
+
+  MessageSettings settings_;
+  TopicTemplate topic_;
+  std::string status_topic_;
+};
+
+/// The elements of a JSON array, as views into it; empty if it is no array of objects.
+std::vector<std::string_view> split_array(std::string_view array);
+
+}  // namespace penstock::forward

@@ -1,0 +1,278 @@
+#include "agent/forward/mqtt_link.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <utility>
+
+#include "agent/base/log.hpp"
+#include "agent/forward/mqtt_paho.hpp"
+#include "agent/forward/resolve.hpp"
+#include "agent/forward/tls_files.hpp"
+
+namespace penstock::forward {
+namespace {
+
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
+}  // namespace
+
+/// What foreign threads hand over. Outlives the link as long as one of them may still post.
+class MqttLink::Inbox {
+ public:
+  explicit Inbox(std::function<void()> wake) : wake_(std::move(wake)) {}
+
+  void post(LinkEvent event) {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+    if (wake_) wake_();
+  }
+  void wake() {
+    const std::lock_guard lock(mutex_);
+    if (wake_) wake_();
+  }
+  void take(std::vector<LinkEvent>& out) {
+    const std::lock_guard lock(mutex_);
+    out.swap(events_);
+    events_.clear();
+  }
+  /// From now on nobody is woken: the owner goes away.
+  void disarm() {
+    const std::lock_guard lock(mutex_);
+    wake_ = nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<LinkEvent> events_;
+  std::function<void()> wake_;
+};
+
+struct MqttLink::Connection final : public mqtt::iaction_listener {
+  enum class Step : std::uint8_t { resolving, connecting, explaining, over };
+
+  Connection(const Clock& clock_in, std::shared_ptr<Inbox> inbox_in, std::uint64_t number_in,
+             const ConnectOptions& options_in, std::uint32_t in_flight_max_in)
+      : clock(clock_in),
+        inbox(std::move(inbox_in)),
+        number(number_in),
+        options(options_in),
+        in_flight_max(in_flight_max_in) {}
+
+  LinkEvent event(LinkEvent::Kind kind) const {
+    LinkEvent out;
+    out.kind = kind;
+    out.connection = number;
+    out.steady_us = clock.steady_us();
+    return out;
+  }
+  LinkEvent down(Stage stage, std::string text) const {
+    LinkEvent out = event(LinkEvent::Kind::down);
+    out.stage = stage;
+    out.text = std::move(text);
+    return out;
+  }
+
+  // On Paho's threads, with its lock held: only post.
+  void on_success(const mqtt::token& token) override {
+    if (token.get_type() == mqtt::token::CONNECT) {
+      LinkEvent out = event(LinkEvent::Kind::up);
+      out.limits = paho::limits_of(token.get_connect_response(), options.protocol);
+      inbox->post(std::move(out));
+    } else if (token.get_type() == mqtt::token::PUBLISH) {
+      post_acknowledged(token, 0);
+    }
+  }
+  void on_failure(const mqtt::token& token) override {
+    if (token.get_type() == mqtt::token::CONNECT) {
+      std::string tls;
+      {
+        const std::lock_guard lock(tls_mutex);
+        tls = tls_error;
+      }
+      const paho::ConnectFailure failure = paho::connect_failure(token, options, tls);
+      LinkEvent out = down(failure.stage, failure.text);
+      out.reason_code = failure.reason_code;
+      out.version_refused = failure.version_refused;
+      inbox->post(std::move(out));
+    } else if (token.get_type() == mqtt::token::PUBLISH && options.protocol == Protocol::v5) {
+      // A refusal has a return code of success. All else is a message that was never answered.
+      const int code = token.get_reason_code();
+      if (token.get_return_code() == 0 && code >= 0x80) {
+        post_acknowledged(token, static_cast<std::uint8_t>(code));
+      }
+    }
+  }
+  void post_acknowledged(const mqtt::token& token, std::uint8_t reason_code) {
+    LinkEvent out = event(LinkEvent::Kind::acknowledged);
+    out.message = first_message + reinterpret_cast<std::uintptr_t>(token.get_user_context());
+    out.reason_code = reason_code;
+    inbox->post(std::move(out));
+  }
+  void remember_tls_error(const std::string& line) {
+    const std::lock_guard lock(tls_mutex);
+    if (tls_error.empty()) tls_error = line;
+  }
+
+  const Clock& clock;
+  std::shared_ptr<Inbox> inbox;
+  const std::uint64_t number;
+  const ConnectOptions options;
+  const std::uint32_t in_flight_max;
+  std::unique_ptr<mqtt::async_client> client;  // destroyed by close(): its callbacks use the rest
+
+  std::uint64_t first_message = 0;  // contexts count from here: a pointer may have 32 bits only
+
+  Step step = Step::resolving;
+  std::shared_ptr<Resolution> resolution;
+  std::int64_t deadline_us = never;
+  LinkEvent unexplained;  // a failure whose reason is being looked for
+
+  std::mutex tls_mutex;
+  std::string tls_error;
+};
+
+MqttLink::MqttLink(const Clock& clock, std::function<void()> wake)
+    : clock_(clock), inbox_(std::make_shared<Inbox>(std::move(wake))) {}
+
+MqttLink::~MqttLink() {
+  close(std::chrono::milliseconds(500), false);
+  inbox_->disarm();
+}
+
+void MqttLink::open(std::uint64_t connection, const ConnectOptions& options,
+                    std::uint32_t in_flight_max) {
+  close(std::chrono::milliseconds(500), false);
+  connection_ = std::make_unique<Connection>(clock_, inbox_, connection, options, in_flight_max);
+  Connection& opened = *connection_;
+  if (options.broker.scheme == "mqtts") {
+    const auto readable = check_tls_files(options.tls);
+    if (!readable) {
+      opened.step = Connection::Step::over;
+      inbox_->post(opened.down(Stage::resolve, readable.error().text));
+      return;
+    }
+  }
+  opened.deadline_us = clock_.steady_us() + options.timeout / std::chrono::microseconds(1);
+  opened.resolution =
+      Resolution::begin(options.broker.host, options.broker.port, Resolution::Depth::name,
+                        [inbox = inbox_] { inbox->wake(); });
+}
+
+std::int64_t MqttLink::wake_at_us() const { return connection_ ? connection_->deadline_us : never; }
+
+std::vector<LinkEvent> MqttLink::take_events() {
+  std::vector<LinkEvent> events;
+  inbox_->take(events);
+  if (!connection_) return events;
+  Connection& connection = *connection_;
+  if (connection.step == Connection::Step::resolving) {
+    if (connection.resolution->is_done()) {
+      connection.deadline_us = never;
+      const Result<void>& resolved = connection.resolution->result();
+      if (resolved) {
+        start_paho(connection);
+      } else {
+        connection.step = Connection::Step::over;
+        events.push_back(connection.down(Stage::resolve, resolved.error().text));
+      }
+    } else if (clock_.steady_us() >= connection.deadline_us) {
+      connection.step = Connection::Step::over;
+      connection.deadline_us = never;
+      events.push_back(
+          connection.down(Stage::resolve, "the name service does not answer for " +
+                                              penstock::quoted(connection.options.broker.host)));
+    }
+  }
+  explain_failures(connection, events);
+  return events;
+}
+
+/// Paho hides why connecting failed: one attempt of our own tells, before `down` is handed on.
+void MqttLink::explain_failures(Connection& connection, std::vector<LinkEvent>& events) {
+  if (connection.step == Connection::Step::connecting) {
+    const auto failed = std::find_if(events.begin(), events.end(), [&](const LinkEvent& event) {
+      return event.connection == connection.number && event.kind == LinkEvent::Kind::down &&
+             event.stage == Stage::connect;
+    });
+    if (failed == events.end()) return;
+    connection.unexplained = std::move(*failed);
+    events.erase(failed);
+    connection.step = Connection::Step::explaining;
+    connection.deadline_us =
+        clock_.steady_us() + connection.options.timeout / std::chrono::microseconds(1);
+    connection.resolution =
+        Resolution::begin(connection.options.broker.host, connection.options.broker.port,
+                          Resolution::Depth::attempt, [inbox = inbox_] { inbox->wake(); });
+  }
+  if (connection.step != Connection::Step::explaining) return;
+  const bool is_explained = connection.resolution->is_done();
+  if (!is_explained && clock_.steady_us() < connection.deadline_us) return;
+  connection.step = Connection::Step::over;
+  connection.deadline_us = never;
+  if (is_explained && !connection.resolution->result()) {
+    connection.unexplained.text = connection.resolution->result().error().text;
+  }
+  events.push_back(std::move(connection.unexplained));
+}
+
+void MqttLink::start_paho(Connection& connection) {
+  connection.step = Connection::Step::connecting;
+  const ConnectOptions& options = connection.options;
+  try {
+    connection.client = std::make_unique<mqtt::async_client>(
+        paho::server_uri(options.broker), options.client_id,
+        paho::create_options(options.protocol, connection.in_flight_max), nullptr);
+    Connection* const self = &connection;
+    connection.client->set_connection_lost_handler([self](const std::string& cause) {
+      self->inbox->post(self->down(
+          Stage::up, cause.empty() ? "the connection was lost" : penstock::quoted(cause)));
+    });
+    connection.client->set_disconnected_handler([self](const mqtt::properties&,
+                                                       mqtt::ReasonCode code) {
+      const auto reason_code = static_cast<std::uint8_t>(code);
+      LinkEvent out = self->down(
+          Stage::up, "the broker ends the connection: " + std::string(reason_text(reason_code)));
+      out.reason_code = reason_code;
+      self->inbox->post(std::move(out));
+    });
+    mqtt::connect_options connect = paho::connect_options(
+        options, [self](const std::string& line) { self->remember_tls_error(line); });
+    connect.set_max_inflight(static_cast<int>(connection.in_flight_max));
+    connection.client->connect(std::move(connect), nullptr, connection);
+  } catch (const std::exception& error) {
+    connection.step = Connection::Step::over;
+    inbox_->post(connection.down(Stage::resolve, penstock::quoted(error.what())));
+  }
+}
+
+Result<void> MqttLink::publish(std::uint64_t message, OutgoingMessage outgoing) {
+  if (!connection_ || !connection_->client) return Error{Errc::unavailable, "not connected"};
+  try {
+    const bool is_v5 = connection_->options.protocol == Protocol::v5;
+    auto paho_message = mqtt::message::create(
+        mqtt::string_ref(std::move(outgoing.topic)), mqtt::binary_ref(std::move(outgoing.payload)),
+        1, outgoing.is_retained, is_v5 ? paho::properties_of(outgoing) : mqtt::properties());
+    if (connection_->first_message == 0) connection_->first_message = message;
+    void* const context =
+        reinterpret_cast<void*>(static_cast<std::uintptr_t>(message - connection_->first_message));
+    connection_->client->publish(std::move(paho_message), context, *connection_);
+    return {};
+  } catch (const std::exception& error) {
+    return Error{Errc::unavailable, penstock::quoted(error.what())};
+  }
+}
+
+void MqttLink::close(std::chrono::milliseconds timeout, bool says_goodbye) {
+  if (!connection_) return;
+  mqtt::disconnect_options options;
+  options.set_timeout(0);
+  if (!says_goodbye && connection_->options.protocol == Protocol::v5) {
+    options.set_reason_code(mqtt::ReasonCode::DISCONNECT_WITH_WILL_MESSAGE);
+  }
+  paho::destroy(std::move(connection_->client), timeout, options, connection_->in_flight_max);
+  connection_.reset();
+}
+
+}  // namespace penstock::forward

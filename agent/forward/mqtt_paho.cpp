@@ -1,0 +1,185 @@
+#include "agent/forward/mqtt_paho.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <exception>
+#include <utility>
+
+#include "agent/base/log.hpp"
+
+namespace penstock::forward::paho {
+namespace {
+
+/// A failed token tells its message only by throwing it.
+std::string message_of(const mqtt::token& token) {
+  try {
+    const_cast<mqtt::token&>(token).try_wait();
+  } catch (const mqtt::exception& error) {
+    return error.get_message();
+  }
+  return {};
+}
+
+/// What a CONNACK of MQTT 3.1.1 says, as a reason code of MQTT 5.
+std::uint8_t from_3_1_1(int code) {
+  constexpr std::array<std::uint8_t, 6> codes{0x00, 0x84, 0x85, 0x88, 0x86, 0x87};
+  return code >= 0 && code < static_cast<int>(codes.size()) ? codes[static_cast<std::size_t>(code)]
+                                                            : 0x80;
+}
+
+bool is_final_refusal(std::uint8_t code) {
+  return code == 0x85 || code == 0x86 || code == 0x87 || code == 0x8A || code == 0x8C;
+}
+
+}  // namespace
+
+std::string server_uri(const config::BrokerAddress& broker) {
+  const bool is_ipv6 = broker.host.find(':') != std::string::npos && broker.host.front() != '[';
+  return fmt::format("{}://{}{}{}:{}", broker.scheme == "mqtts" ? "ssl" : "tcp", is_ipv6 ? "[" : "",
+                     broker.host, is_ipv6 ? "]" : "", broker.port);
+}
+
+mqtt::connect_options connect_options(const ConnectOptions& options,
+                                      std::function<void(const std::string&)> tls_error) {
+  mqtt::connect_options out;
+  out.set_mqtt_version(static_cast<int>(options.protocol));
+  if (options.protocol == Protocol::v5) {
+    out.set_clean_start(true);
+  } else {
+    out.set_clean_session(true);
+  }
+  out.set_automatic_reconnect(false);
+  out.set_keep_alive_interval(options.keep_alive);
+  out.set_connect_timeout(options.timeout);
+  if (!options.user.empty()) out.set_user_name(options.user);
+  if (!options.password.empty()) out.set_password(options.password);
+  if (!options.will.topic.empty()) {
+    out.set_will(mqtt::will_options(options.will.topic, options.will.payload, 1, true));
+  }
+  if (options.broker.scheme == "mqtts") {
+    mqtt::ssl_options ssl;
+    if (!options.tls.ca.empty()) ssl.set_trust_store(options.tls.ca);
+    if (!options.tls.cert.empty()) ssl.set_key_store(options.tls.cert);
+    if (!options.tls.key.empty()) ssl.set_private_key(options.tls.key);
+    ssl.set_enable_server_cert_auth(!options.tls.is_insecure);
+    // Without this Paho takes a certificate of any name.
+    ssl.set_verify(!options.tls.is_insecure);
+    ssl.set_error_handler(std::move(tls_error));
+    out.set_ssl(std::move(ssl));
+  }
+  return out;
+}
+
+Limits limits_of(const mqtt::connect_response& response, Protocol protocol) {
+  Limits limits;
+  limits.protocol = protocol;
+  limits.session_present = response.is_session_present();
+  if (protocol != Protocol::v5) return limits;
+  const mqtt::properties& given = response.get_properties();
+  if (given.contains(mqtt::property::RECEIVE_MAXIMUM)) {
+    limits.receive_max = mqtt::get<std::uint16_t>(given, mqtt::property::RECEIVE_MAXIMUM);
+  }
+  if (given.contains(mqtt::property::MAXIMUM_PACKET_SIZE)) {
+    limits.packet_bytes_max = mqtt::get<std::uint32_t>(given, mqtt::property::MAXIMUM_PACKET_SIZE);
+  }
+  if (given.contains(mqtt::property::SERVER_KEEP_ALIVE)) {
+    limits.keep_alive_s = mqtt::get<std::uint16_t>(given, mqtt::property::SERVER_KEEP_ALIVE);
+  }
+  return limits;
+}
+
+mqtt::properties properties_of(const OutgoingMessage& message) {
+  mqtt::properties out;
+  if (message.is_text) {
+    out.add(mqtt::property(mqtt::property::PAYLOAD_FORMAT_INDICATOR, 1));
+  }
+  if (!message.content_type.empty()) {
+    out.add(mqtt::property(mqtt::property::CONTENT_TYPE, message.content_type));
+  }
+  for (const auto& [name, value] : message.properties) {
+    out.add(mqtt::property(mqtt::property::USER_PROPERTY, name, value));
+  }
+  return out;
+}
+
+std::string content_type_of(const mqtt::properties& properties) {
+  if (!properties.contains(mqtt::property::CONTENT_TYPE)) return {};
+  return mqtt::get<std::string>(properties, mqtt::property::CONTENT_TYPE);
+}
+
+UserProperties user_properties_of(const mqtt::properties& properties) {
+  UserProperties out;
+  const std::size_t count = properties.count(mqtt::property::USER_PROPERTY);
+  for (std::size_t i = 0; i < count; ++i) {
+    auto [name, value] = mqtt::get<mqtt::string_pair>(properties, mqtt::property::USER_PROPERTY, i);
+    out.emplace_back(std::move(name), std::move(value));
+  }
+  return out;
+}
+
+ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options,
+                               const std::string& tls_error) {
+  ConnectFailure failure;
+  const std::string message = message_of(token);
+  int code = token.get_return_code();
+  if (code <= 0 && options.protocol == Protocol::v5) code = token.get_reason_code();
+  // Paho tells the stages apart by these texts alone.
+  if (code > 0) {
+    failure.stage = Stage::refused;
+    failure.reason_code =
+        options.protocol == Protocol::v5 ? static_cast<std::uint8_t>(code) : from_3_1_1(code);
+    // A 3.1.1 broker answers an MQTT 5 CONNECT with its own code for a wrong version.
+    if (options.protocol == Protocol::v5 && code == 1) failure.reason_code = 0x84;
+    failure.version_refused = failure.reason_code == 0x84;
+    failure.is_final = is_final_refusal(failure.reason_code);
+    failure.text = fmt::format("the broker refuses the connection: {} (0x{:02x})",
+                               reason_text(failure.reason_code), failure.reason_code);
+  } else if (message == "TCP connect completion failure" || message == "socket error") {
+    failure.stage = Stage::connack;
+    failure.text = "the connection was closed without an answer to CONNECT; is it an MQTT broker?";
+  } else if (message == "TCP connect timeout") {
+    failure.stage = Stage::connack;
+    failure.text = fmt::format("no answer to CONNECT within {} s", options.timeout.count());
+  } else if (!tls_error.empty()) {
+    failure.text = "TLS: " + penstock::quoted(tls_error);
+  } else if (options.broker.scheme == "mqtts") {
+    failure.text = "connecting failed in TCP or TLS (does the certificate carry the name " +
+                   penstock::quoted(options.broker.host) + "?)";
+  } else {
+    failure.text = "connecting failed";
+  }
+  return failure;
+}
+
+mqtt::create_options create_options(Protocol protocol, std::uint32_t queued_max) {
+  mqtt::create_options options(static_cast<int>(protocol), static_cast<int>(queued_max));
+  options.set_send_while_disconnected(true, true);
+  options.set_delete_oldest_messages(true);
+  options.set_restore_messages(false);
+  return options;
+}
+
+void destroy(std::unique_ptr<mqtt::async_client> client, std::chrono::milliseconds timeout,
+             const mqtt::disconnect_options& options, std::uint32_t queued_max) {
+  if (!client) return;
+  try {
+    if (client->is_connected()) {
+      const auto token = client->disconnect(options);
+      static_cast<void>(token->wait_for(timeout));
+    }
+  } catch (const std::exception&) {
+    // It was not connected any more: nothing to end.
+  }
+  try {
+    // Destroying a client forgets the memory of queued messages. A full queue frees its oldest
+    // message for each new one, so empty messages push them out.
+    for (std::uint32_t i = 0; i < queued_max && !client->is_connected(); ++i) {
+      client->publish("x", "", 0, 0, false);
+    }
+  } catch (const std::exception&) {
+    // Then that memory is lost, as it would have been anyway.
+  }
+}
+
+}  // namespace penstock::forward::paho

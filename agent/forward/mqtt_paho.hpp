@@ -1,0 +1,52 @@
+// What both clients share of Paho: options, addresses, properties and the meaning of its errors.
+// Only the mqtt_* files include it.
+#pragma once
+
+#include <mqtt/async_client.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "agent/base/result.hpp"
+#include "agent/forward/mqtt_options.hpp"
+
+namespace penstock::forward::paho {
+
+/// "tcp://host:port" or "ssl://host:port"; IPv6 addresses in brackets. Always the name, never its
+/// address: the certificate is checked against it.
+std::string server_uri(const config::BrokerAddress& broker);
+
+/// Everything but what only one of the two clients needs. tls_error is called on Paho's threads
+/// with the lines that OpenSSL gives.
+mqtt::connect_options connect_options(const ConnectOptions& options,
+                                      std::function<void(const std::string&)> tls_error);
+
+Limits limits_of(const mqtt::connect_response& response, Protocol protocol);
+
+mqtt::properties properties_of(const OutgoingMessage& message);
+std::string content_type_of(const mqtt::properties& properties);
+UserProperties user_properties_of(const mqtt::properties& properties);
+
+/// Why connecting failed, from a token that ended in a failure.
+struct ConnectFailure {
+  Stage stage = Stage::connect;
+  std::uint8_t reason_code = 0;
+  bool version_refused = false;
+  bool is_final = false;  ///< trying again cannot help: user, password, client id
+  std::string text;
+};
+ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options,
+                               const std::string& tls_error);
+
+/// Disconnects if need be, frees what Paho 1.3.12 would leak (messages it has queued but not
+/// written), and destroys the client. Blocks for about `timeout`.
+void destroy(std::unique_ptr<mqtt::async_client> client, std::chrono::milliseconds timeout,
+             const mqtt::disconnect_options& options, std::uint32_t queued_max);
+
+/// Settings for a client that can later be destroyed so.
+mqtt::create_options create_options(Protocol protocol, std::uint32_t queued_max);
+
+}  // namespace penstock::forward::paho

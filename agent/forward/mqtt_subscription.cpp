@@ -1,0 +1,268 @@
+#include "agent/forward/mqtt_subscription.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "agent/base/log.hpp"
+#include "agent/forward/mqtt_paho.hpp"
+#include "agent/forward/resolve.hpp"
+#include "agent/forward/tls_files.hpp"
+
+namespace penstock::forward {
+namespace {
+
+constexpr std::chrono::seconds subscribe_time_max{10};
+constexpr int silent_closes_max = 3;
+constexpr std::uint32_t queued_max = 1;
+
+struct Failure {
+  Error error;
+  Stage stage = Stage::connect;
+  bool version_refused = false;
+};
+
+}  // namespace
+
+/// The client and what its callbacks share with the owner.
+struct Subscription::Connection final : public mqtt::iaction_listener {
+  // On Paho's threads, with its lock held. Waiting in message_arrived is what stops the socket from
+  // being read; it ends as soon as the owner calls into Paho, which needs that lock.
+  void on_success(const mqtt::token& token) override {
+    const std::lock_guard lock(mutex);
+    limits = paho::limits_of(token.get_connect_response(), options.connect.protocol);
+    is_connected = true;
+    is_decided = true;
+    changed.notify_all();
+  }
+  void on_failure(const mqtt::token& token) override {
+    const std::lock_guard lock(mutex);
+    const paho::ConnectFailure failed = paho::connect_failure(token, options.connect, tls_error);
+    failure = {{failed.is_final ? Errc::invalid : Errc::unavailable, failed.text},
+               failed.stage,
+               failed.version_refused};
+    is_decided = true;
+    changed.notify_all();
+  }
+  void message_arrived(const mqtt::const_message_ptr& message) {
+    ReceivedMessage received;
+    received.topic = message->get_topic();
+    received.payload = message->get_payload_str();
+    received.is_retained = message->is_retained();
+    received.content_type = paho::content_type_of(message->get_properties());
+    received.user_properties = paho::user_properties_of(message->get_properties());
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [this] { return queued_bytes < options.queue_bytes_max || owner_calls; });
+    queued_bytes += received.payload.size();
+    queue.push_back(std::move(received));
+    changed.notify_all();
+  }
+  void lost(const std::string& text) {
+    const std::lock_guard lock(mutex);
+    is_connected = false;
+    if (lost_text.empty()) lost_text = text;
+    changed.notify_all();
+  }
+  void let_through(bool calls) {
+    const std::lock_guard lock(mutex);
+    owner_calls = calls;
+    changed.notify_all();
+  }
+
+  SubscriptionOptions options;
+  std::unique_ptr<mqtt::async_client> client;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<ReceivedMessage> queue;
+  std::size_t queued_bytes = 0;
+  bool owner_calls = false;
+  bool is_connected = false;
+  bool is_decided = false;
+  Limits limits;
+  Failure failure;
+  std::string lost_text;
+  std::string tls_error;
+};
+
+Subscription::Subscription() : connection_(std::make_unique<Connection>()) {}
+
+Subscription::~Subscription() { close(std::chrono::seconds(1)); }
+
+Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
+  close(std::chrono::seconds(1));
+  SubscriptionOptions tried = options;
+  tried.connect.protocol =
+      options.protocol == ProtocolChoice::v3_1_1 ? Protocol::v3_1_1 : Protocol::v5;
+  if (options.connect.broker.scheme == "mqtts") {
+    const auto readable = check_tls_files(options.connect.tls);
+    if (!readable) return readable.error();
+  }
+  const auto resolved = resolve(tried.connect);
+  if (!resolved) return resolved.error();
+  for (int silent_closes = 0;;) {
+    auto connected = connect_once(tried);
+    if (connected) return connected;
+    const bool may_fall_back =
+        options.protocol == ProtocolChoice::automatic && tried.connect.protocol == Protocol::v5;
+    if (!may_fall_back) return connected;
+    const bool was_closed = connection_->failure.stage == Stage::connack;
+    if (!connection_->failure.version_refused && !was_closed) return connected;
+    if (was_closed && answered_v5_) return connected;
+    if (was_closed && ++silent_closes < silent_closes_max) continue;
+    tried.connect.protocol = Protocol::v3_1_1;
+  }
+}
+
+Result<void> Subscription::resolve(const ConnectOptions& options) const {
+  struct Done {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool is_done = false;
+  };
+  // Shared with a thread that may outlive this call.
+  const auto done = std::make_shared<Done>();
+  const auto resolution = Resolution::begin(options.broker.host, options.broker.port,
+                                            Resolution::Depth::attempt, [done] {
+                                              const std::lock_guard lock(done->mutex);
+                                              done->is_done = true;
+                                              done->changed.notify_all();
+                                            });
+  std::unique_lock lock(done->mutex);
+  if (!done->changed.wait_for(lock, options.timeout, [&done] { return done->is_done; })) {
+    return Error{Errc::unavailable,
+                 penstock::quoted(options.broker.host) + " does not answer in time"};
+  }
+  return resolution->result();
+}
+
+Result<Limits> Subscription::connect_once(const SubscriptionOptions& options) {
+  close(std::chrono::seconds(1));
+  Connection& connection = *connection_;
+  connection.options = options;
+  connection.is_decided = false;
+  connection.owner_calls = false;
+  connection.lost_text.clear();
+  connection.tls_error.clear();
+  connection.failure = {};
+  try {
+    start(connection);
+  } catch (const std::exception& error) {
+    return Error{Errc::unavailable, penstock::quoted(error.what())};
+  }
+  std::unique_lock lock(connection.mutex);
+  // Paho looks at its own deadline every three seconds only.
+  const auto time_max = options.connect.timeout + std::chrono::seconds(3);
+  if (!connection.changed.wait_for(lock, time_max, [&] { return connection.is_decided; })) {
+    connection.failure = {{Errc::unavailable, "the broker does not answer"}};
+  }
+  if (connection.is_connected) {
+    if (options.connect.protocol == Protocol::v5) answered_v5_ = true;
+    return connection.limits;
+  }
+  lock.unlock();
+  close(std::chrono::seconds(1));
+  return connection.failure.error;
+}
+
+void Subscription::start(Connection& connection) {
+  const SubscriptionOptions& options = connection.options;
+  connection.client = std::make_unique<mqtt::async_client>(
+      paho::server_uri(options.connect.broker), options.connect.client_id,
+      paho::create_options(options.connect.protocol, queued_max), nullptr);
+  Connection* const self = &connection;
+  connection.client->set_message_callback(
+      [self](const mqtt::const_message_ptr& message) { self->message_arrived(message); });
+  connection.client->set_connection_lost_handler([self](const std::string& cause) {
+    self->lost(cause.empty() ? "the connection was lost" : penstock::quoted(cause));
+  });
+  connection.client->set_disconnected_handler(
+      [self](const mqtt::properties&, mqtt::ReasonCode code) {
+        self->lost("the broker ends the connection: " +
+                   std::string(reason_text(static_cast<std::uint8_t>(code))));
+      });
+  mqtt::connect_options connect =
+      paho::connect_options(options.connect, [self](const std::string& line) {
+        const std::lock_guard lock(self->mutex);
+        if (self->tls_error.empty()) self->tls_error = line;
+      });
+  if (options.is_persistent) {
+    if (options.connect.protocol == Protocol::v5) {
+      connect.set_clean_start(false);
+      mqtt::properties properties;
+      properties.add(mqtt::property(mqtt::property::SESSION_EXPIRY_INTERVAL,
+                                    static_cast<std::int32_t>(options.session_expiry_s)));
+      connect.set_properties(std::move(properties));
+    } else {
+      connect.set_clean_session(false);
+    }
+  }
+  connection.client->connect(std::move(connect), nullptr, connection);
+}
+
+Result<void> Subscription::subscribe(std::span<const std::string> filters) {
+  Connection& connection = *connection_;
+  if (!connection.client) return Error{Errc::unavailable, "not connected"};
+  connection.let_through(true);
+  Result<void> result;
+  for (const std::string& filter : filters) {
+    // One filter at a time: only then does Paho report a refusal as a failure.
+    try {
+      const auto token = connection.client->subscribe(filter, 1);
+      if (!token->wait_for(subscribe_time_max)) {
+        result = Error{Errc::unavailable, "the broker does not answer SUBSCRIBE"};
+      }
+    } catch (const mqtt::exception& error) {
+      const int code = std::max(error.get_reason_code(), error.get_return_code());
+      const bool is_refused = code >= 0x80 && code <= 0xFF;
+      result = Error{is_refused ? Errc::invalid : Errc::unavailable,
+                     "subscribing to " + penstock::quoted(filter) + ": " +
+                         (is_refused ? std::string(reason_text(static_cast<std::uint8_t>(code)))
+                                     : penstock::quoted(error.what()))};
+    } catch (const std::exception& error) {
+      result = Error{Errc::unavailable, penstock::quoted(error.what())};
+    }
+    if (!result) break;
+  }
+  connection.let_through(false);
+  return result;
+}
+
+Result<std::optional<ReceivedMessage>> Subscription::next_message(
+    std::chrono::milliseconds timeout) {
+  Connection& connection = *connection_;
+  std::unique_lock lock(connection.mutex);
+  connection.changed.wait_for(
+      lock, timeout, [&] { return !connection.queue.empty() || !connection.is_connected; });
+  if (!connection.queue.empty()) {
+    ReceivedMessage message = std::move(connection.queue.front());
+    connection.queue.pop_front();
+    connection.queued_bytes -= message.payload.size();
+    connection.changed.notify_all();
+    return std::optional<ReceivedMessage>(std::move(message));
+  }
+  if (connection.is_connected) return std::optional<ReceivedMessage>();
+  return Error{Errc::unavailable,
+               connection.lost_text.empty() ? "not connected" : connection.lost_text};
+}
+
+bool Subscription::is_connected() const {
+  const std::lock_guard lock(connection_->mutex);
+  return connection_->is_connected;
+}
+
+void Subscription::close(std::chrono::milliseconds timeout) {
+  Connection& connection = *connection_;
+  if (!connection.client) return;
+  connection.let_through(true);
+  mqtt::disconnect_options options;
+  options.set_timeout(0);
+  paho::destroy(std::move(connection.client), timeout, options, queued_max);
+  connection.lost("closed");
+}
+
+}  // namespace penstock::forward

@@ -1,0 +1,162 @@
+// Forwarder: sends what the store holds to the broker. The shell around the brain: thread, timers,
+// link and log.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/base/clock.hpp"
+#include "agent/base/log.hpp"
+#include "agent/base/result.hpp"
+#include "agent/forward/brain.hpp"
+#include "agent/forward/message.hpp"
+#include "agent/forward/mqtt_link.hpp"
+#include "buffer/store.hpp"
+
+namespace penstock::forward {
+
+struct Credentials {
+  std::string user;  ///< "": none
+  std::string password;
+};
+
+struct ForwardOptions {
+  std::vector<config::BrokerAddress> brokers;  ///< in order of preference, at least one
+  ProtocolChoice protocol = ProtocolChoice::automatic;
+  std::string client_id;
+  /// Asked at each connect on the forward thread, so that a changed secret needs no restart. Its
+  /// error is reported and tried again. Empty: no user.
+  std::function<Result<Credentials>()> credentials;
+  TlsFiles tls;
+  std::string device;
+  std::string boot;     ///< identity of this boot, for the status message
+  std::string version;  ///< of the program, for the status message
+  std::string prefix = "penstock";
+  std::string topic = "{prefix}/{device}/{kind}/{stream}";
+  Compression compression = Compression::none;
+  std::uint32_t in_flight_max = 8;           ///< 1 … 16
+  std::uint64_t rate_limit_bytes_per_s = 0;  ///< 0: off
+  std::chrono::seconds keep_alive{60};
+  std::chrono::microseconds ack_timeout{30'000'000};
+  std::chrono::microseconds failover_after{20'000'000};
+  std::chrono::microseconds back_to_first{600'000'000};
+  std::chrono::seconds connect_timeout{10};
+};
+
+struct ForwardStats {
+  enum class State : std::uint8_t { waiting, connecting, connected, stopped };
+  State state = State::waiting;
+  std::string broker;  ///< url of the present or next one
+  Protocol protocol = Protocol::v5;
+  std::int64_t connected_since_unix_us = 0;  ///< 0: not connected
+  std::uint64_t connections = 0;             ///< attempts since start
+  std::uint64_t sent_events = 0;             ///< since start, repeats included
+  std::uint64_t acknowledged_events = 0;
+  std::uint64_t acknowledged_batches = 0;
+  std::uint64_t refused_events = 0;  ///< sent as loss records
+  std::uint64_t damaged_batches = 0;
+  std::int64_t round_trip_us = 0;  ///< of the last PUBACK
+  std::int64_t last_acknowledged_unix_us = 0;
+  std::string last_error;  ///< "": none since the last acknowledgement
+  std::int64_t last_error_unix_us = 0;
+};
+std::string_view to_string(ForwardStats::State state);
+
+/// For `_agent` events.
+struct UpstreamChange {
+  bool is_connected = false;
+  std::string broker;
+  Protocol protocol = Protocol::v5;
+  std::string reason;  ///< when lost
+};
+
+class Forwarder {
+ public:
+  /// The store and the clock must outlive it. invalid: the topic template, or no broker.
+  static Result<std::unique_ptr<Forwarder>> make(const ForwardOptions& options,
+                                                 buffer::Store& store,
+                                                 const Clock& clock = system_clock());
+  Forwarder(const Forwarder&) = delete;
+  Forwarder& operator=(const Forwarder&) = delete;
+  ~Forwarder();  ///< as request_stop(0) and join()
+
+  /// Before start(). Called on the forward thread after each change; must not block.
+  void on_change(std::function<void(const UpstreamChange&)> callback);
+
+  /// Starts the thread; sets the store's on_stored. Once.
+  void start();
+  /// Sends what is stored for as long as there is time, then says goodbye: the last second of
+  /// `within` is for the status message. Thread: any.
+  void request_stop(std::chrono::milliseconds within);
+  /// Waits for the thread to end: at most `within` and about 2 s.
+  void join();
+
+  ForwardStats stats() const;  ///< Thread: any.
+
+ private:
+  struct Signal;
+
+  Forwarder(const ForwardOptions& options, buffer::Store& store, const Clock& clock,
+            MessageEncoder encoder);
+
+  void run();
+  void wait();
+  void step(Event event);
+  void handle(LinkEvent& event);
+  void check_store();
+  void perform(const Connect& action);
+  void perform(const Disconnect& action);
+  void perform(const Fetch& action);
+  void perform(const DropFetched& action);
+  void perform(const Encode& action);
+  void perform(const Publish& action);
+  void perform(const PublishStatus& action);
+  void perform(const Acknowledge& action);
+  void perform(const Report& action);
+  void report_up(const Report& report);
+  void report_trouble(const Report& report);
+  void report_acknowledged(const Report& report);
+  void set_error(std::string text);
+  void fail_link(std::uint64_t connection, std::string text);
+  std::string status_payload(bool is_online, std::uint64_t connection) const;
+  MessageSettings message_settings() const;
+
+  const ForwardOptions options_;
+  buffer::Store& store_;
+  const Clock& clock_;
+  Log log_{"forward"};
+  std::shared_ptr<Signal> signal_;  // shared with callbacks of the store that may come late
+  MessageEncoder encoder_;
+  MqttLink link_;
+  Brain brain_;
+  std::function<void(const UpstreamChange&)> on_change_;
+
+  std::deque<Event> pending_;
+  std::vector<Action> actions_;
+  std::array<std::deque<buffer::Row>, buffer::priority_count> fetched_;
+  RowRef encoded_row_;
+  std::vector<OutgoingMessage> encoded_;
+  std::uint32_t encoded_events_ = 0;
+  Limits limits_;
+  std::uint64_t generation_ = 0;
+  std::string trouble_;         // why the present connection ended
+  std::string logged_trouble_;  // said once
+  bool logs_retry_ = false;
+  bool said_acknowledged_ = false;
+
+  mutable std::mutex stats_mutex_;
+  ForwardStats stats_;
+  std::thread thread_;
+};
+
+}  // namespace penstock::forward

@@ -1,0 +1,130 @@
+// What the forwarder says: log lines once per change, statistics, changes for `_agent` events.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "agent/forward/forwarder.hpp"
+
+namespace penstock::forward {
+
+std::string_view to_string(ForwardStats::State state) {
+  switch (state) {
+    case ForwardStats::State::waiting: return "waiting";
+    case ForwardStats::State::connecting: return "connecting";
+    case ForwardStats::State::connected: return "connected";
+    case ForwardStats::State::stopped: return "stopped";
+  }
+  return "unknown";
+}
+
+void Forwarder::set_error(std::string text) {
+  const std::lock_guard lock(stats_mutex_);
+  stats_.last_error = std::move(text);
+  stats_.last_error_unix_us = clock_.wall_us();
+}
+
+void Forwarder::perform(const Report& action) {
+  const std::string& broker = options_.brokers[action.broker].url;
+  switch (action.kind) {
+    case Report::Kind::up: report_up(action); break;
+    case Report::Kind::lost:
+    case Report::Kind::failed: report_trouble(action); break;
+    case Report::Kind::retry: {
+      const std::int64_t ms = action.value / 1'000;
+      if (std::exchange(logs_retry_, false)) {
+        log_.info("event=backing_off broker={} retry_in_ms={}", quoted(broker), ms);
+      } else {
+        log_.debug("event=backing_off broker={} retry_in_ms={}", quoted(broker), ms);
+      }
+      break;
+    }
+    case Report::Kind::no_ack:
+      trouble_ =
+          fmt::format("no acknowledgement for {} s", options_.ack_timeout.count() / 1'000'000);
+      break;
+    case Report::Kind::batch_refused:
+      trouble_ = fmt::format("the broker refuses a batch: {} (0x{:02x})",
+                             reason_text(action.reason_code), action.reason_code);
+      log_.warn("event=batch_refused broker={} reason={} code=0x{:02x} row={}", quoted(broker),
+                quoted(reason_text(action.reason_code)), action.reason_code, action.row.id);
+      break;
+    case Report::Kind::status_refused:
+      log_.warn("event=status_refused broker={} topic={} reason={} code=0x{:02x}", quoted(broker),
+                quoted(encoder_.status_topic()), quoted(reason_text(action.reason_code)),
+                action.reason_code);
+      break;
+    case Report::Kind::acknowledged: report_acknowledged(action); break;
+    case Report::Kind::back_to_first:
+      trouble_ = "going back to the first broker";
+      log_.info("event=back_to_first broker={}", quoted(options_.brokers.front().url));
+      break;
+    case Report::Kind::finished:
+      log_.info("event=stopped unacknowledged_messages={}", action.value);
+      break;
+  }
+}
+
+void Forwarder::report_up(const Report& report) {
+  const std::string& broker = options_.brokers[report.broker].url;
+  log_.info("event=connected broker={} protocol={} receive_max={} packet_bytes_max={} conn={}",
+            quoted(broker), to_string(limits_.protocol), limits_.receive_max,
+            limits_.packet_bytes_max, report.connection);
+  if (limits_.protocol == Protocol::v3_1_1) {
+    log_.warn(
+        "event=refusals_invisible broker={} text=\"an MQTT 3.1.1 broker may acknowledge what "
+        "it throws away\"",
+        quoted(broker));
+  }
+  logged_trouble_.clear();
+  trouble_.clear();
+  said_acknowledged_ = false;
+  {
+    const std::lock_guard lock(stats_mutex_);
+    stats_.state = ForwardStats::State::connected;
+    stats_.protocol = limits_.protocol;
+    stats_.connected_since_unix_us = clock_.wall_us();
+  }
+  if (on_change_) on_change_({true, broker, limits_.protocol, {}});
+}
+
+void Forwarder::report_trouble(const Report& report) {
+  const bool was_up = report.kind == Report::Kind::lost;
+  const std::string& broker = options_.brokers[report.broker].url;
+  // Frees the client at once, not only at the next connection.
+  link_.close(std::chrono::milliseconds(500), false);
+  if (trouble_.empty()) trouble_ = was_up ? "the connection was dropped" : "no answer in time";
+  const std::string line = broker + ' ' + trouble_;
+  const bool is_news = was_up || line != logged_trouble_;
+  logged_trouble_ = line;
+  logs_retry_ = is_news;
+  const std::string_view event = was_up ? "connection_lost" : "connection_failed";
+  if (is_news) {
+    log_.warn("event={} broker={} reason={}", event, quoted(broker), quoted(trouble_));
+  } else {
+    log_.debug("event={} broker={} reason={}", event, quoted(broker), quoted(trouble_));
+  }
+  set_error(trouble_);
+  {
+    const std::lock_guard lock(stats_mutex_);
+    stats_.state = ForwardStats::State::waiting;
+    stats_.connected_since_unix_us = 0;
+  }
+  if (was_up && on_change_) on_change_({false, broker, limits_.protocol, trouble_});
+  trouble_.clear();
+}
+
+void Forwarder::report_acknowledged(const Report& report) {
+  if (!std::exchange(said_acknowledged_, true)) {
+    log_.info("event=first_acknowledged broker={} round_trip_ms={:.1f}",
+              quoted(options_.brokers[report.broker].url),
+              static_cast<double>(report.value) / 1'000.0);
+  }
+  const std::lock_guard lock(stats_mutex_);
+  stats_.acknowledged_events += report.events;
+  ++stats_.acknowledged_batches;
+  stats_.round_trip_us = report.value;
+  stats_.last_acknowledged_unix_us = clock_.wall_us();
+  stats_.last_error.clear();
+}
+
+}  // namespace penstock::forward

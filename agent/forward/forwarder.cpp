@@ -264,8 +264,8 @@ void Forwarder::perform(const Encode& action) {
   EncodedRow encoded = encoder_.encode(row, stream, limits_, clock_.wall_us());
   if (encoded.is_damaged || encoded.refused_events != 0) {
     log_.warn("event={} stream={} seq={} count={}",
-              encoded.is_damaged ? "batch_damaged" : "event_too_large", quoted(stream), row.key.seq,
-              encoded.is_damaged ? row.key.count : encoded.refused_events);
+              encoded.is_damaged ? "batch_damaged" : "event_too_large", penstock::quoted(stream),
+              row.key.seq, encoded.is_damaged ? row.key.count : encoded.refused_events);
     const std::lock_guard lock(stats_mutex_);
     stats_.damaged_batches += encoded.is_damaged ? 1 : 0;
     stats_.refused_events += encoded.refused_events;

@@ -32,9 +32,9 @@ void Forwarder::perform(const Report& action) {
     case Report::Kind::retry: {
       const std::int64_t ms = action.value / 1'000;
       if (std::exchange(logs_retry_, false)) {
-        log_.info("event=backing_off broker={} retry_in_ms={}", quoted(broker), ms);
+        log_.info("event=backing_off broker={} retry_in_ms={}", penstock::quoted(broker), ms);
       } else {
-        log_.debug("event=backing_off broker={} retry_in_ms={}", quoted(broker), ms);
+        log_.debug("event=backing_off broker={} retry_in_ms={}", penstock::quoted(broker), ms);
       }
       break;
     }
@@ -45,18 +45,19 @@ void Forwarder::perform(const Report& action) {
     case Report::Kind::batch_refused:
       trouble_ = fmt::format("the broker refuses a batch: {} (0x{:02x})",
                              reason_text(action.reason_code), action.reason_code);
-      log_.warn("event=batch_refused broker={} reason={} code=0x{:02x} row={}", quoted(broker),
-                quoted(reason_text(action.reason_code)), action.reason_code, action.row.id);
+      log_.warn("event=batch_refused broker={} reason={} code=0x{:02x} row={}",
+                penstock::quoted(broker), penstock::quoted(reason_text(action.reason_code)),
+                action.reason_code, action.row.id);
       break;
     case Report::Kind::status_refused:
-      log_.warn("event=status_refused broker={} topic={} reason={} code=0x{:02x}", quoted(broker),
-                quoted(encoder_.status_topic()), quoted(reason_text(action.reason_code)),
-                action.reason_code);
+      log_.warn("event=status_refused broker={} topic={} reason={} code=0x{:02x}",
+                penstock::quoted(broker), penstock::quoted(encoder_.status_topic()),
+                penstock::quoted(reason_text(action.reason_code)), action.reason_code);
       break;
     case Report::Kind::acknowledged: report_acknowledged(action); break;
     case Report::Kind::back_to_first:
       trouble_ = "going back to the first broker";
-      log_.info("event=back_to_first broker={}", quoted(options_.brokers.front().url));
+      log_.info("event=back_to_first broker={}", penstock::quoted(options_.brokers.front().url));
       break;
     case Report::Kind::finished:
       log_.info("event=stopped unacknowledged_messages={}", action.value);
@@ -67,13 +68,13 @@ void Forwarder::perform(const Report& action) {
 void Forwarder::report_up(const Report& report) {
   const std::string& broker = options_.brokers[report.broker].url;
   log_.info("event=connected broker={} protocol={} receive_max={} packet_bytes_max={} conn={}",
-            quoted(broker), to_string(limits_.protocol), limits_.receive_max,
+            penstock::quoted(broker), to_string(limits_.protocol), limits_.receive_max,
             limits_.packet_bytes_max, report.connection);
   if (limits_.protocol == Protocol::v3_1_1) {
     log_.warn(
         "event=refusals_invisible broker={} text=\"an MQTT 3.1.1 broker may acknowledge what "
         "it throws away\"",
-        quoted(broker));
+        penstock::quoted(broker));
   }
   logged_trouble_.clear();
   trouble_.clear();
@@ -99,9 +100,11 @@ void Forwarder::report_trouble(const Report& report) {
   logs_retry_ = is_news;
   const std::string_view event = was_up ? "connection_lost" : "connection_failed";
   if (is_news) {
-    log_.warn("event={} broker={} reason={}", event, quoted(broker), quoted(trouble_));
+    log_.warn("event={} broker={} reason={}", event, penstock::quoted(broker),
+              penstock::quoted(trouble_));
   } else {
-    log_.debug("event={} broker={} reason={}", event, quoted(broker), quoted(trouble_));
+    log_.debug("event={} broker={} reason={}", event, penstock::quoted(broker),
+               penstock::quoted(trouble_));
   }
   set_error(trouble_);
   {
@@ -116,7 +119,7 @@ void Forwarder::report_trouble(const Report& report) {
 void Forwarder::report_acknowledged(const Report& report) {
   if (!std::exchange(said_acknowledged_, true)) {
     log_.info("event=first_acknowledged broker={} round_trip_ms={:.1f}",
-              quoted(options_.brokers[report.broker].url),
+              penstock::quoted(options_.brokers[report.broker].url),
               static_cast<double>(report.value) / 1'000.0);
   }
   const std::lock_guard lock(stats_mutex_);

@@ -119,6 +119,7 @@ class Filesystem final : public Group {
       if (auto mount = parse_mount(*line)) by_point[mount->point] = std::move(*mount);
     }
     std::vector<Mount> mounts;
+    mounts.reserve(by_point.size());
     for (auto& [point, mount] : by_point) mounts.push_back(std::move(mount));
     return mounts;
   }

@@ -15,7 +15,7 @@
 namespace penstock::connectors::host {
 namespace {
 
-constexpr std::size_t first_buffer_bytes = 8 * 1024;
+constexpr std::size_t first_buffer_bytes = 8192;
 
 struct DirectoryCloser {
   void operator()(DIR* directory) const { ::closedir(directory); }

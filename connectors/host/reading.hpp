@@ -23,7 +23,7 @@ constexpr std::size_t name_bytes_max = 255;
 /// Reads whole small files into one reused buffer. Thread: owner only.
 class FileReader {
  public:
-  static constexpr std::size_t size_max = 1024 * 1024;
+  static constexpr std::size_t size_max = 1 << 20;
 
   /// Content of `path`, valid until the next call; of a file over size_max only its whole lines up
   /// to there. Never waits for a writer (a FIFO in the tree gives an error or nothing).

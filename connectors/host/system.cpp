@@ -12,6 +12,7 @@ namespace penstock::connectors::host {
 namespace {
 
 constexpr std::size_t entries_max = 1'000'000;
+constexpr std::uint64_t no_file_limit = 1ULL << 62;
 
 // Every directory of /proc that is named by a number is a process.
 std::optional<std::uint64_t> count_processes(const std::string& proc_root) {
@@ -103,7 +104,9 @@ class System final : public Group {
     const auto open = to_uint(words.next());
     words.skip(1);
     add(poll, "open_files", open);
-    add(poll, "open_files_max", to_uint(words.next()));
+    // Kernels since 5.6 set no limit: 2^63-1.
+    const auto limit = to_uint(words.next());
+    if (limit && *limit < no_file_limit) add(poll, "open_files_max", limit);
     return {};
   }
 

@@ -2,6 +2,7 @@
 // appender of the store.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -79,7 +80,7 @@ class Intake {
   void start();
   /// Takes what is queued, commits it and ends the thread; tries for at most about 2 s when the
   /// store fails. Afterwards push and flush answer `stopped`. unavailable: something that was taken
-  /// is not durable (the sources that can be read again will give it again). Idempotent.
+  /// is not durable (the sources that can be read again will give it again). Idempotent, final.
   Result<void> stop();
 
   IntakeStats stats() const;
@@ -90,7 +91,10 @@ class Intake {
   // On the heap so that this header, which the daemon includes, does not show the machinery.
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<Collector> collector_;
+  buffer::Store& store_;
   const Clock& clock_;
+  std::atomic<bool> is_stopping_{false};
+  Result<void> result_;  // of the last commit; written by the thread, read once it has been joined
   std::thread thread_;
 };
 

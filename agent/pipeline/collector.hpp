@@ -1,0 +1,140 @@
+// Collector: what intake does, without its thread: take chunks, encode them, commit them, tell who
+// waits.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/base/log.hpp"
+#include "agent/base/result.hpp"
+#include "agent/pipeline/agent_events.hpp"
+#include "agent/pipeline/batcher.hpp"
+#include "agent/pipeline/clock_watch.hpp"
+#include "agent/pipeline/encoder.hpp"
+#include "agent/pipeline/inbox.hpp"
+#include "agent/pipeline/intake.hpp"
+#include "agent/pipeline/pace.hpp"
+
+namespace penstock::pipeline {
+
+/// Lets a container be searched by a string_view.
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const {
+    return std::hash<std::string_view>()(text);
+  }
+};
+
+/// A commit holds whole chunks, all batches made of them and the last position of every part; it is
+/// stored completely before the next chunk is taken. A commit that fails is tried again with the
+/// same bytes, and nothing else happens meanwhile.
+///
+///   collecting --due, full or flush--> committing --ok--> collecting
+///                                          ^  | failed
+///                                          +--+ after a back-off
+///
+/// Threads: stats and agent_events: any. The rest: one.
+class Collector {
+ public:
+  Collector(const IntakeOptions& options, buffer::Store& store, Inbox& inbox, const Clock& clock);
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
+
+  AgentEvents& agent_events() { return agent_events_; }
+  IntakeStats stats() const;
+
+  /// Takes what is queued and commits if that is due. Returns after how long it must be called
+  /// again at the latest; 0: at once. Blocks in the store only.
+  std::chrono::microseconds step();
+  /// Stores what is queued, for the last time. A commit that fails is tried `attempts_max` times,
+  /// `pause` apart. unavailable: something that was taken is not durable.
+  Result<void> finish(int attempts_max, std::chrono::milliseconds pause);
+
+ private:
+  struct Route {
+    Batcher::StreamIndex stream = 0;
+    bool is_shared = false;  ///< the part has no stream of its own
+  };
+  template <typename T>
+  using ByText = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
+
+  /// What is kept for a source from one chunk to the next.
+  struct Lane {
+    explicit Lane(Source& lane_source, const Tags& tags) : source(&lane_source), format(tags) {}
+    Source* source;
+    EventFormat format;
+    ByText<Batcher::StreamIndex> parts;
+    bool has_own_stream = false;
+    Batcher::StreamIndex own_stream = 0;
+    ByText<std::string> positions;  // of this commit
+  };
+
+  // collector.cpp
+  bool is_full() const { return batcher_.bytes() + position_bytes_ >= options_.commit_bytes; }
+  Result<void> collect(bool is_last);
+  Result<void> collect_own();
+  Result<void> add_step(const ClockStep& step);
+  Result<void> add(Lane& lane, const connectors::Chunk& chunk, ClockMembers clock);
+  Result<void> find_routes(Lane& lane, const connectors::Chunk& chunk);
+  Result<Route> route_of(Lane& lane, std::string_view part);
+  Result<Batcher::StreamIndex> open_stream(const Lane& lane, std::string_view part);
+  void encode(Lane& lane, const connectors::Chunk& chunk, ClockMembers clock);
+  void add_positions(Lane& lane, const connectors::Chunk& chunk);
+  Lane& lane_of(Source& source);
+
+  // collector_commit.cpp
+  void look_at_store();
+  bool is_commit_due();
+  void begin_commit();
+  bool try_commit();
+  void store_failed(const Error& error);
+  void commit_succeeded(const buffer::CommitReport& report, std::int64_t began_us);
+  void publish_positions();
+  std::chrono::microseconds time_to_next_step();
+
+  const IntakeOptions options_;
+  buffer::Store& store_;
+  Inbox& inbox_;
+  const Clock& clock_;
+  Log log_{"intake"};
+  AgentEvents agent_events_;
+  ClockWatch clock_watch_;
+  Encoder encoder_;
+  Batcher batcher_;
+  CommitPace pace_;
+
+  Source agent_source_;
+  std::unordered_map<const Source*, std::unique_ptr<Lane>> lanes_;
+  ByText<Batcher::StreamIndex> streams_;  // all that were opened, by name
+  std::vector<Route> routes_;             // of the chunk being encoded, per event
+  Inbox::Taken taken_;
+  connectors::Chunk own_chunk_;   // the agent's events that are not yet encoded
+  std::vector<ClockStep> steps_;  // not yet told
+  bool is_holding_back_ = false;
+
+  // Of the commit being collected or repeated.
+  std::size_t position_bytes_ = 0;
+  std::uint64_t chunks_ = 0;
+  bool is_committing_ = false;
+  bool is_stretched_ = false;
+  std::span<const buffer::NewRow> rows_;
+  std::vector<buffer::NewPosition> new_positions_;
+
+  std::uint32_t failures_ = 0;    // of the store, in a row
+  Errc failure_ = Errc::stopped;  // logged last
+  std::int64_t failing_since_us_ = 0;
+  std::int64_t retry_us_ = 0;  // nothing is done before
+
+  mutable std::mutex stats_mutex_;  // guards: stats_
+  IntakeStats stats_;
+};
+
+}  // namespace penstock::pipeline

@@ -1,0 +1,200 @@
+// The part of Collector that commits.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/pipeline/collector.hpp"
+
+namespace penstock::pipeline {
+namespace {
+
+using std::chrono::microseconds;
+
+/// Trims and clock steps are noticed this late.
+constexpr microseconds idle_poll{3'000'000};
+/// The disk's free space is looked at this often while sources wait for it.
+constexpr microseconds holding_back_poll{500'000};
+
+microseconds retry_delay(Errc code, std::uint32_t failures) {
+  constexpr microseconds first{100'000};
+  // Acknowledgements make room soon; a disk that refuses takes longer.
+  const microseconds longest{code == Errc::full ? 1'000'000 : 5'000'000};
+  return std::min(longest, first * (1U << std::min(failures - 1, 10U)));
+}
+
+}  // namespace
+
+microseconds Collector::step() {
+  const std::int64_t now_us = clock_.steady_us();
+  if (now_us < retry_us_) return microseconds(retry_us_ - now_us);
+  if (!is_committing_) {
+    look_at_store();
+    if (auto collected = collect(false); !collected.ok()) {
+      store_failed(collected.error());
+      return microseconds(retry_us_ - now_us);
+    }
+    if (!is_commit_due()) return time_to_next_step();
+    begin_commit();
+  }
+  if (try_commit()) return microseconds(0);
+  return microseconds(std::max(retry_us_ - clock_.steady_us(), std::int64_t{0}));
+}
+
+Result<void> Collector::finish(int attempts_max, std::chrono::milliseconds pause) {
+  for (int attempt = 1;; ++attempt) {
+    if (!is_committing_) {
+      look_at_store();
+      if (auto collected = collect(true); !collected.ok()) {
+        store_failed(collected.error());
+      } else {
+        if (chunks_ == 0) return {};
+        begin_commit();
+      }
+    }
+    if (is_committing_ && try_commit()) {
+      attempt = 0;
+      continue;
+    }
+    if (attempt >= attempts_max) {
+      return Error{Errc::unavailable, fmt::format("{} events could not be stored: {}",
+                                                  batcher_.event_count(), stats().last_error)};
+    }
+    inbox_.wait(pause);
+  }
+}
+
+void Collector::look_at_store() {
+  const std::int64_t now_us = clock_.steady_us();
+  const bool was_holding_back = std::exchange(is_holding_back_, store_.is_nearly_full());
+  if (is_holding_back_ != was_holding_back) {
+    if (is_holding_back_) {
+      log_.warn("event=buffer_nearly_full effect=\"sources that can be read again wait\"");
+    } else {
+      log_.info("event=buffer_has_room");
+    }
+    const std::lock_guard lock(stats_mutex_);
+    stats_.is_holding_back = is_holding_back_;
+  }
+  if (!store_.has_pending_trims()) return;
+  // Sources wait for the room that the trims will make.
+  if (is_holding_back_ && inbox_.has_waiting_rereadable()) {
+    pace_.note_rows(now_us);
+  } else {
+    pace_.note_idle_work(now_us);
+  }
+}
+
+bool Collector::is_commit_due() {
+  if (is_full() || inbox_.is_flush_ready(is_holding_back_)) return true;
+  const std::int64_t now_us = clock_.steady_us();
+  return now_us >= pace_.due_us(now_us, batcher_.bytes());
+}
+
+microseconds Collector::time_to_next_step() {
+  const microseconds poll = is_holding_back_ ? holding_back_poll : idle_poll;
+  const std::int64_t now_us = clock_.steady_us();
+  const std::int64_t due_us = pace_.due_us(now_us, batcher_.bytes());
+  return std::min(poll, microseconds(std::max(due_us - now_us, std::int64_t{0})));
+}
+
+void Collector::begin_commit() {
+  rows_ = batcher_.seal_all();
+  new_positions_.clear();
+  for (const auto& [source, lane] : lanes_) {
+    for (const auto& [part, bytes] : lane->positions) {
+      new_positions_.push_back({source->owner, part, bytes});
+    }
+  }
+  is_stretched_ = pace_.note_commit(clock_.steady_us(), batcher_.bytes());
+  is_committing_ = true;
+}
+
+bool Collector::try_commit() {
+  const std::int64_t began_us = clock_.steady_us();
+  const auto report = store_.commit({rows_, new_positions_});
+  if (!report.ok()) {
+    store_failed(report.error());
+    return false;
+  }
+  is_committing_ = false;
+  commit_succeeded(*report, began_us);
+  return true;
+}
+
+void Collector::store_failed(const Error& error) {
+  ++failures_;
+  retry_us_ = clock_.steady_us() + retry_delay(error.code, failures_).count();
+  if (failures_ == 1) failing_since_us_ = clock_.steady_us();
+  {
+    const std::lock_guard lock(stats_mutex_);
+    if (failures_ == 1) stats_.retrying_since_unix_us = clock_.wall_us();
+    ++stats_.commits_failed;
+    stats_.last_error = error.text;
+  }
+  if (failures_ > 1 && error.code == failure_) return;
+  failure_ = error.code;
+  if (error.code == Errc::full) {
+    log_.warn("event=buffer_full effect=\"sources wait\" error={}", penstock::quoted(error.text));
+  } else {
+    log_.error("event=commit_failed kind={} effect=\"tried again, sources wait\" error={}",
+               to_string(error.code), penstock::quoted(error.text));
+  }
+}
+
+void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_t began_us) {
+  const std::int64_t now_us = clock_.steady_us();
+  if (failures_ > 0) {
+    log_.info("event=commit_recovered after_ms={} failures={}", (now_us - failing_since_us_) / 1000,
+              failures_);
+  }
+  publish_positions();
+  const auto took_us = static_cast<std::uint64_t>(now_us - began_us);
+  {
+    const std::lock_guard lock(stats_mutex_);
+    stats_.chunks += chunks_;
+    stats_.events += batcher_.event_count();
+    stats_.bytes += batcher_.bytes();
+    stats_.batches += rows_.size();
+    stats_.commits += 1;
+    stats_.commits_stretched += is_stretched_;
+    stats_.dropped_events += report.dropped_events;
+    stats_.commit_us_total += took_us;
+    stats_.commit_us_last = took_us;
+    stats_.commit_us_max = std::max(stats_.commit_us_max, took_us);
+    stats_.last_commit_unix_us = clock_.wall_us();
+    stats_.retrying_since_unix_us = 0;
+    stats_.last_error.clear();
+    stats_.streams = static_cast<std::uint32_t>(batcher_.stream_count());
+  }
+  log_.debug("event=committed chunks={} rows={} bytes={} took_us={}", chunks_, rows_.size(),
+             batcher_.bytes(), took_us);
+  failures_ = 0;
+  retry_us_ = 0;
+  chunks_ = 0;
+  position_bytes_ = 0;
+  rows_ = {};
+  batcher_.clear();
+}
+
+/// The sessions see the positions, the flushes return, and lanes of closed sources are forgotten.
+void Collector::publish_positions() {
+  std::vector<DurablePosition> durable;
+  for (const auto& [source, lane] : lanes_) {
+    for (const auto& [part, bytes] : lane->positions) {
+      durable.push_back({lane->source, part, bytes});
+    }
+  }
+  std::vector<const Source*> gone;
+  inbox_.made_durable(durable, gone);
+  for (const auto& [source, lane] : lanes_) lane->positions.clear();
+  for (const Source* source : gone) lanes_.erase(source);
+}
+
+IntakeStats Collector::stats() const {
+  const std::lock_guard lock(stats_mutex_);
+  return stats_;
+}
+
+}  // namespace penstock::pipeline

@@ -1,0 +1,74 @@
+#include "agent/pipeline/intake.hpp"
+
+#include <pthread.h>
+
+#include <utility>
+
+#include "agent/pipeline/collector.hpp"
+#include "agent/pipeline/inbox.hpp"
+
+namespace penstock::pipeline {
+namespace {
+
+constexpr int stop_attempts_max = 20;
+constexpr std::chrono::milliseconds stop_pause{100};
+
+Result<Positions> read_positions(const buffer::Store& store, std::string_view owner) {
+  Positions positions;
+  PENSTOCK_TRY_ASSIGN(const std::vector<std::string> parts, store.position_parts(owner));
+  for (const std::string& part : parts) {
+    PENSTOCK_TRY_ASSIGN(std::optional<std::string> position, store.position(owner, part));
+    if (position) positions.emplace(part, *std::move(position));
+  }
+  return positions;
+}
+
+}  // namespace
+
+Intake::Intake(IntakeOptions options, buffer::Store& store, const Clock& clock)
+    : inbox_(std::make_unique<Inbox>(options.queue_bytes_max)),
+      collector_(std::make_unique<Collector>(options, store, *inbox_, clock)),
+      store_(store),
+      clock_(clock) {}
+
+Intake::~Intake() { static_cast<void>(stop()); }
+
+Result<std::unique_ptr<ConnectorSession>> Intake::open_session(const SourceOptions& options) {
+  PENSTOCK_TRY_ASSIGN(Source * source, inbox_->open(options));
+  auto session = std::make_unique<ConnectorSession>(*inbox_, *source, clock_);
+  if (session->stop_fd() < 0) return errno_error("eventfd");
+  PENSTOCK_TRY_ASSIGN(Positions positions, read_positions(store_, source->owner));
+  inbox_->set_positions(*source, std::move(positions));
+  return session;
+}
+
+AgentEvents& Intake::agent_events() { return collector_->agent_events(); }
+
+void Intake::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Intake::run() {
+  pthread_setname_np(pthread_self(), "intake");
+  while (!is_stopping_) {
+    const std::chrono::microseconds time = collector_->step();
+    if (time.count() > 0 && !is_stopping_) inbox_->wait(time);
+  }
+  inbox_->shut();
+  result_ = collector_->finish(stop_attempts_max, stop_pause);
+}
+
+Result<void> Intake::stop() {
+  is_stopping_ = true;
+  inbox_->wake();
+  if (thread_.joinable()) {
+    thread_.join();
+  } else {
+    inbox_->shut();
+  }
+  return result_;
+}
+
+IntakeStats Intake::stats() const { return collector_->stats(); }
+
+}  // namespace penstock::pipeline

@@ -30,8 +30,7 @@ enum class WhenFull : std::uint8_t {
 };
 
 inline constexpr std::uint64_t max_size_min = 1 << 20;
-/// Most bytes of one row's content; a longer one is a broken invariant.
-inline constexpr std::size_t row_content_max = 16 << 20;
+inline constexpr std::size_t row_content_max = 16 << 20;  ///< bytes of one row
 
 struct StoreOptions {
   std::filesystem::path path;   ///< directory; made (0700) if it is missing
@@ -63,7 +62,7 @@ struct NewRow {
   std::uint32_t stream_id = 0;
   RowKind kind = RowKind::batch;
   std::uint64_t seq = 0;
-  std::uint32_t count = 0;  ///< numbers covered, >= 1
+  std::uint32_t count = 0;  ///< numbers covered, 1 … 2^31 - 1
   std::string_view value;   ///< batch: content. loss: "" (then `loss` counts)
   std::uint8_t loss_reason = 0;
   bool loss_is_exact = true;
@@ -116,11 +115,9 @@ struct StoreStats {
   std::uint64_t events = 0;      ///< numbers covered by stored rows (loss rows excluded)
   std::uint64_t live_bytes = 0;  ///< pages in use by data
   std::uint64_t max_size = 0;
-  std::uint64_t file_bytes = 0;
-  std::uint64_t map_bytes = 0;
-  std::uint64_t commits = 0;         ///< since open
-  std::uint64_t dropped_events = 0;  ///< since open
-  std::uint64_t oldest_age_s = 0;    ///< buffer time
+  std::uint64_t file_bytes = 0, map_bytes = 0;
+  std::uint64_t commits = 0, dropped_events = 0;  ///< since open
+  std::uint64_t oldest_age_s = 0;                 ///< buffer time
   std::uint32_t streams = 0;
 };
 
@@ -143,8 +140,8 @@ class Store {
   virtual ~Store() = default;
 
   virtual const std::string& epoch() const = 0;  ///< 8 hex digits
-  virtual std::uint64_t generation()
-      const = 0;  ///< raised by each reopen; RowKeys of older ones are void
+  /// Raised by each reopen; RowKeys of older ones are void.
+  virtual std::uint64_t generation() const = 0;
 
   /// Finds or makes a stream; a new one becomes durable with its first row. A priority that differs
   /// from the stored one takes effect once the stream has no backlog.
@@ -169,7 +166,7 @@ class Store {
   virtual bool has_pending_trims() const = 0;
 
   /// Up to bytes_max bytes (at least one row) of durable rows of a class behind `after_id`, in
-  /// order. Pins what it returns in the same turn, so that no row changes between here and pin().
+  /// order. Pins what it returns in the same turn, so that none changes before pin().
   virtual Result<std::vector<Row>> rows_after(Priority priority, std::uint64_t after_id,
                                               std::size_t bytes_max) const = 0;
   virtual std::uint64_t durable_id() const = 0;
@@ -186,8 +183,7 @@ class Store {
   virtual Result<std::vector<StreamStats>> stream_stats() const = 0;
 
   struct VerifyReport {
-    std::uint64_t rows = 0;
-    std::uint64_t damaged_rows = 0;
+    std::uint64_t rows = 0, damaged_rows = 0;
     std::vector<std::string> problems;  ///< one line each, at most 100
   };
   /// Reads every row and counter. progress(done, total) may return false to end early.

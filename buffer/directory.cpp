@@ -1,0 +1,175 @@
+#include "buffer/directory.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <linux/magic.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cstring>
+
+namespace penstock::buffer {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct FileSystem {
+  std::uint32_t magic;
+  const char* name;
+};
+// Remote or without the ordering, locks or modes that the store rests on.
+constexpr FileSystem refused[] = {
+    {NFS_SUPER_MAGIC, "NFS"},   {SMB_SUPER_MAGIC, "SMB"}, {0xFF534D42, "CIFS"},
+    {0xFE534D42, "SMB2"},       {V9FS_MAGIC, "9p"},       {FUSE_SUPER_MAGIC, "FUSE"},
+    {MSDOS_SUPER_MAGIC, "FAT"}, {0x2011BAB0, "exFAT"},    {0x00C36400, "Ceph"},
+    {AFS_SUPER_MAGIC, "AFS"},   {NCP_SUPER_MAGIC, "NCP"}, {CODA_SUPER_MAGIC, "Coda"},
+};
+
+std::string user_name(uid_t uid) {
+  passwd entry = {};
+  passwd* found = nullptr;
+  char buffer[1024];
+  if (::getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr) {
+    return found->pw_name;
+  }
+  return std::to_string(uid);
+}
+
+/// "unavailable" with whose directory it is, which is what most often is wrong.
+Error denied(const fs::path& path, int err) {
+  Error error = errno_error(fmt::format("buffer directory {}", path.string()), err);
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) == 0) {
+    error.text += fmt::format(" (it belongs to {}, mode {:04o}; this process is {})",
+                              user_name(info.st_uid), info.st_mode & 07777, user_name(::geteuid()));
+  }
+  return error;
+}
+
+Result<void> sync_directory(const fs::path& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.is_open() || ::fsync(fd.get()) != 0) {
+    return errno_error(fmt::format("sync directory {}", path.string()));
+  }
+  return {};
+}
+
+Result<void> make_directory(const fs::path& path) {
+  std::error_code failed;
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), failed);
+  if (failed) {
+    return Error{Errc::unavailable, fmt::format("make directory {}: {}",
+                                                path.parent_path().string(), failed.message())};
+  }
+  if (::mkdir(path.c_str(), 0700) == 0) {
+    if (path.has_parent_path()) return sync_directory(path.parent_path());
+    return {};
+  }
+  if (errno == EEXIST) return {};
+  return errno_error(fmt::format("make directory {}", path.string()));
+}
+
+Result<void> check_file_system(const fs::path& path, std::vector<std::string>& warnings) {
+  struct statfs info = {};
+  if (::statfs(path.c_str(), &info) != 0) return denied(path, errno);
+  const auto magic = static_cast<std::uint32_t>(info.f_type);
+  for (const FileSystem& system : refused) {
+    if (magic != system.magic) continue;
+    return Error{Errc::invalid,
+                 fmt::format("buffer directory {} is on {}: the buffer needs a local "
+                             "disk (ext4, xfs, btrfs, f2fs, tmpfs)",
+                             path.string(), system.name)};
+  }
+  if (magic == BTRFS_SUPER_MAGIC) {
+    warnings.push_back(
+        fmt::format("buffer directory {} is on btrfs: reserved blocks may not help on a full disk",
+                    path.string()));
+  }
+  return {};
+}
+
+std::string holder_of(int lock_fd) {
+  char text[32] = {};
+  const ssize_t size = ::pread(lock_fd, text, sizeof text - 1, 0);
+  std::string pid;
+  for (ssize_t i = 0; i < size && text[i] >= '0' && text[i] <= '9'; ++i) pid += text[i];
+  return pid.empty() ? "unknown" : pid;
+}
+
+Result<UniqueFd> take_lock(const fs::path& path) {
+  UniqueFd fd(::open((path / "LOCK").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.is_open()) return denied(path, errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return errno_error(fmt::format("lock {}/LOCK", path.string()));
+    return Error{Errc::unavailable, fmt::format("another agent (pid {}) is using the buffer {}",
+                                                holder_of(fd.get()), path.string())};
+  }
+  // Only for the message above; on a full disk it is missing.
+  const std::string pid = fmt::format("{}\n", ::getpid());
+  if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), pid.data(), pid.size(), 0) < 0) return fd;
+  return fd;
+}
+
+}  // namespace
+
+Result<Directory> Directory::hold(const fs::path& path, bool make,
+                                  std::vector<std::string>& warnings) {
+  if (make) PENSTOCK_TRY(make_directory(path));
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) {
+      return Error{Errc::invalid, fmt::format("there is no buffer in {}", path.string())};
+    }
+    return denied(path, errno);
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    return Error{Errc::invalid, fmt::format("{} is not a directory", path.string())};
+  }
+  PENSTOCK_TRY(check_file_system(path, warnings));
+  PENSTOCK_TRY_ASSIGN(UniqueFd lock, take_lock(path));
+  return Directory(path, std::move(lock));
+}
+
+Result<void> Directory::remove_leftovers() const {
+  for (const char* name : {"buffer.mdb.birth", "buffer.mdb.new"}) {
+    if (::unlink((path_ / name).c_str()) != 0 && errno != ENOENT) {
+      return errno_error(fmt::format("remove {}", (path_ / name).string()));
+    }
+  }
+  return {};
+}
+
+Result<void> Directory::publish_birth() const {
+  const UniqueFd fd(::open(birth_file().c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd.is_open() || ::fsync(fd.get()) != 0) {
+    return errno_error(fmt::format("sync {}", birth_file().string()));
+  }
+  if (::rename(birth_file().c_str(), file().c_str()) != 0) {
+    return errno_error(fmt::format("rename {}", birth_file().string()));
+  }
+  return sync_directory(path_);
+}
+
+Result<fs::path> Directory::keep_aside(std::string_view kind, std::string_view epoch) const {
+  struct stat own = {};
+  if (::stat(file().c_str(), &own) != 0) return errno_error(file().string());
+  for (int n = 1;; ++n) {
+    const fs::path aside = path_ / fmt::format("{}-{}-{}", kind, epoch, n);
+    const fs::path name = aside / "buffer.mdb";
+    if (::mkdir(aside.c_str(), 0700) != 0 && errno != EEXIST) return errno_error(aside.string());
+    struct stat there = {};
+    if (::stat(name.c_str(), &there) == 0) {
+      // The same file: a crash came between its second name and the end of its first.
+      if (there.st_ino == own.st_ino && there.st_dev == own.st_dev) return aside;
+      continue;
+    }
+    if (::link(file().c_str(), name.c_str()) != 0) return errno_error(name.string());
+    PENSTOCK_TRY(sync_directory(aside));
+    PENSTOCK_TRY(sync_directory(path_));
+    return aside;
+  }
+}
+
+}  // namespace penstock::buffer

@@ -1,0 +1,40 @@
+// Directory: the folder of one buffer, held by a lock of our own, and the names in it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/result.hpp"
+#include "agent/base/unique_fd.hpp"
+
+namespace penstock::buffer {
+
+/// Held from hold() until it is dropped. Thread: owner only.
+class Directory {
+ public:
+  /// Makes it (0700) if asked to, and takes its lock. unavailable: held by another process, or not
+  /// ours to write. invalid: not there, or on a file system that LMDB must not be used on.
+  static Result<Directory> hold(const std::filesystem::path& path, bool make,
+                                std::vector<std::string>& warnings);
+
+  std::filesystem::path file() const { return path_ / "buffer.mdb"; }
+  /// Where a new file is made before it takes its place.
+  std::filesystem::path birth_file() const { return path_ / "buffer.mdb.birth"; }
+  Result<void> remove_leftovers() const;
+  /// Syncs the new file and lets it take the place of file(), durably.
+  Result<void> publish_birth() const;
+  /// Gives file() a second name in a directory `<kind>-<epoch>-<n>` of its own, durably; returns
+  /// that directory.
+  Result<std::filesystem::path> keep_aside(std::string_view kind, std::string_view epoch) const;
+
+ private:
+  Directory(std::filesystem::path path, UniqueFd lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  std::filesystem::path path_;
+  UniqueFd lock_;
+};
+
+}  // namespace penstock::buffer

@@ -1,0 +1,38 @@
+// FairLock: a lock that is taken in the order of asking, so that a reader beside long commits is
+// never starved.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+namespace penstock::buffer {
+
+/// BasicLockable: use it with std::lock_guard. Not recursive. Thread: any.
+class FairLock {
+ public:
+  FairLock() = default;
+  FairLock(const FairLock&) = delete;
+  FairLock& operator=(const FairLock&) = delete;
+
+  void lock() {
+    std::unique_lock guard(mutex_);
+    const std::uint64_t ticket = next_ticket_++;
+    turn_.wait(guard, [&] { return serving_ == ticket; });
+  }
+  void unlock() {
+    {
+      const std::lock_guard guard(mutex_);
+      ++serving_;
+    }
+    turn_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;  // guards: next_ticket_, serving_
+  std::condition_variable turn_;
+  std::uint64_t next_ticket_ = 0;
+  std::uint64_t serving_ = 0;
+};
+
+}  // namespace penstock::buffer

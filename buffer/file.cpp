@@ -1,0 +1,303 @@
+#include "buffer/file.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "agent/base/bytes.hpp"
+#include "agent/base/log.hpp"
+
+namespace penstock::buffer {
+namespace {
+
+namespace fs = std::filesystem;
+
+using OwnedPosition = std::array<std::string, 3>;  // owner, part, bytes
+
+constexpr std::uint64_t mib = 1 << 20;
+constexpr std::uint64_t preallocate_max = 1024 * mib;
+constexpr std::uint32_t lmdb_magic = 0xBEEFC0DE;
+// LMDB leaves pages at the end unwritten that a transaction took and gave back.
+constexpr std::uint64_t unwritten_pages_max = 256;
+constexpr std::uint32_t format_max_plausible = 1000;
+
+/// What can be told of a file before LMDB maps it.
+Result<void> look_at(const fs::path& file) {
+  const UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+  struct stat info = {};
+  if (!fd.is_open() || ::fstat(fd.get(), &info) != 0) return errno_error(file.string());
+  char head[20] = {};
+  const ssize_t size = ::pread(fd.get(), head, sizeof head, 0);
+  if (size < 0) return errno_error(file.string());
+  constexpr off_t smallest = 2 * 4096;
+  if (info.st_size < smallest) {
+    return Error{Errc::corrupt, fmt::format("{}: only {} bytes", file.string(), info.st_size)};
+  }
+  // The magic number follows the page header, which has pointer-sized parts.
+  constexpr std::size_t own_offset = sizeof(void*) == 8 ? 16 : 12;
+  constexpr std::size_t other_offset = sizeof(void*) == 8 ? 12 : 16;
+  if (load_le<std::uint32_t>(head + own_offset) != lmdb_magic &&
+      load_le<std::uint32_t>(head + other_offset) == lmdb_magic) {
+    return Error{Errc::invalid, fmt::format("{}: made on a {}-bit machine", file.string(),
+                                            sizeof(void*) == 8 ? 32 : 64)};
+  }
+  return {};
+}
+
+/// A file cut short would raise SIGBUS where its pages are missing.
+Result<void> check_length(const fs::path& file, const Env& env) {
+  struct stat info = {};
+  if (::fstat(env.fd(), &info) != 0) return errno_error(file.string());
+  const std::uint64_t wanted = env.file_pages() * env.page_size();
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  if (size >= wanted) return {};
+  if (wanted - size > unwritten_pages_max * env.page_size()) {
+    return Error{Errc::corrupt,
+                 fmt::format("{}: cut short, {} of {} bytes", file.string(), size, wanted)};
+  }
+  if (::ftruncate(env.fd(), static_cast<off_t>(wanted)) != 0) return errno_error(file.string());
+  return {};
+}
+
+Error damaged(std::string_view what) {
+  return Error{Errc::corrupt, fmt::format("the buffer's {} is damaged", what)};
+}
+
+Result<Identity> read_identity(Txn& txn) {
+  PENSTOCK_TRY_ASSIGN(const auto value, txn.get(Table::state, identity_key));
+  if (!value) return damaged("identity");
+  const std::uint32_t format = format_of(*value);
+  if (format > format_version && format <= format_max_plausible) {
+    return Error{Errc::invalid,
+                 fmt::format("the buffer was made by a newer penstock: its format is {}, this one "
+                             "knows up to {}; install that version again, or give buffer.path "
+                             "another directory",
+                             format, format_version)};
+  }
+  auto identity = decode_identity(*value);
+  if (!identity) return damaged("identity");
+  return *std::move(identity);
+}
+
+Result<State> read_state(Env& env) {
+  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_read());
+  State state;
+  PENSTOCK_TRY_ASSIGN(state.identity, read_identity(txn));
+  const std::uint32_t epoch = state.identity.epoch;
+  PENSTOCK_TRY_ASSIGN(const auto value, txn.get(Table::state, counters_key));
+  const auto counters = value ? decode_counters(epoch, *value) : std::nullopt;
+  if (!counters) return damaged("counter record");
+  state.counters = *counters;
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&stream_prefix, 1}));
+  while (found) {
+    const auto id = decode_stream_key(cursor.key());
+    if (!id) break;
+    auto record = decode_stream(epoch, cursor.key(), cursor.value());
+    if (!record) return damaged("stream record");
+    state.streams.emplace_back(*id, *std::move(record));
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return state;
+}
+
+/// Every position that can still be read, whatever else is damaged.
+Result<std::vector<OwnedPosition>> read_positions(Env& env, std::uint32_t& epoch) {
+  std::vector<OwnedPosition> positions;
+  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_read());
+  PENSTOCK_TRY_ASSIGN(const auto identity, txn.get(Table::state, identity_key));
+  if (!identity) return positions;
+  epoch = epoch_of(*identity);
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&position_prefix, 1}));
+  while (found && cursor.key().substr(0, 1) == std::string_view(&position_prefix, 1)) {
+    if (const auto record = decode_position(epoch, cursor.key(), cursor.value())) {
+      positions.push_back(
+          {std::string(record->owner), std::string(record->part), std::string(record->bytes)});
+    }
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return positions;
+}
+
+Result<void> fill_newborn(Env& env, const StoreOptions& options, const Clock& clock,
+                          const std::vector<OwnedPosition>& positions) {
+  Identity identity;
+  if (::getrandom(&identity.epoch, sizeof identity.epoch, 0) != sizeof identity.epoch) {
+    return errno_error("getrandom");
+  }
+  identity.created_unix_us = clock.wall_us();
+  identity.device = options.device;
+  identity.machine_id = options.machine_id;
+  Counters counters;
+  counters.commit_no = 1;
+  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_write());
+  PENSTOCK_TRY(txn.put(Table::state, identity_key, encode_identity(identity)));
+  PENSTOCK_TRY(txn.put(Table::state, counters_key, encode_counters(identity.epoch, counters)));
+  for (const OwnedPosition& position : positions) {
+    const std::string key = encode_position_key(position[0], position[1]);
+    PENSTOCK_TRY(
+        txn.put(Table::state, key,
+                encode_position(identity.epoch, key, {position[0], position[1], position[2]})));
+  }
+  return txn.commit();
+}
+
+/// Makes a new file under another name and lets it take the place of the old one when it is whole:
+/// LMDB does not sync the first pages of a new file by itself.
+Result<OpenFile> give_birth(const StoreOptions& options, const Directory& directory,
+                            const Clock& clock, const std::vector<OwnedPosition>& positions) {
+  const std::uint64_t map_bytes = map_bytes_for(options.max_size);
+  {
+    PENSTOCK_TRY_ASSIGN(const auto env, Env::open(directory.birth_file(), map_bytes, true));
+    PENSTOCK_TRY(fill_newborn(*env, options, clock, positions));
+  }
+  PENSTOCK_TRY(directory.publish_birth());
+  return open_existing(directory.file(), map_bytes);
+}
+
+/// Gives the blocks behind the last used page back to the disk.
+void give_back_blocks(const Env& env) {
+  const auto used = static_cast<off_t>(env.file_pages() * env.page_size());
+  struct stat info = {};
+  if (::fstat(env.fd(), &info) != 0 || info.st_size <= used) return;
+  // Only space would be lost if this failed.
+  static_cast<void>(::ftruncate(env.fd(), used) == 0);
+}
+
+/// The reason to leave the file to its former owner; "" = it is ours.
+std::string foreign_reason(const Identity& identity, const StoreOptions& options) {
+  if (identity.device != options.device) return "device_changed";
+  const bool are_known = !identity.machine_id.empty() && !options.machine_id.empty();
+  if (are_known && identity.machine_id != options.machine_id) return "machine_changed";
+  return "";
+}
+
+Result<OpenFile> replace_foreign(OpenFile old, const StoreOptions& options,
+                                 const Directory& directory, const Clock& clock,
+                                 OpenReport& report) {
+  std::uint32_t epoch = 0;
+  PENSTOCK_TRY_ASSIGN(const auto positions, read_positions(*old.env, epoch));
+  std::uint64_t events = 0;
+  for (const std::uint64_t count : old.state.counters.events) events += count;
+  report.previous_epoch = epoch_text(epoch);
+  const std::string change = report.reason == "device_changed"
+                                 ? fmt::format("agent.id is now {}, the buffer was made for {}",
+                                               penstock::quoted(options.device),
+                                               penstock::quoted(old.state.identity.device))
+                                 : std::string("the buffer was made on another machine");
+  give_back_blocks(*old.env);
+  old.env.reset();
+  if (events > 0) {
+    PENSTOCK_TRY_ASSIGN(report.set_aside, directory.keep_aside("previous", report.previous_epoch));
+    report.warnings.push_back(
+        fmt::format("{}: a new epoch begins; {} events that were not yet forwarded stay in {}",
+                    change, events, report.set_aside.string()));
+  } else {
+    report.warnings.push_back(
+        fmt::format("{}: a new epoch begins; nothing was left to forward", change));
+  }
+  return give_birth(options, directory, clock, positions);
+}
+
+Result<OpenFile> replace_unreadable(const Error& error, const StoreOptions& options,
+                                    const Directory& directory, const Clock& clock,
+                                    OpenReport& report) {
+  std::vector<OwnedPosition> positions;
+  report.reason = "quarantined";
+  if (look_at(directory.file()).ok()) {
+    const auto env = Env::open(directory.file(), map_bytes_for(options.max_size), false);
+    std::uint32_t epoch = 0;
+    if (env.ok() && check_length(directory.file(), **env).ok()) {
+      if (auto read = read_positions(**env, epoch); read.ok()) positions = *std::move(read);
+    }
+    if (epoch != 0) report.previous_epoch = epoch_text(epoch);
+  }
+  const std::string_view epoch =
+      report.previous_epoch.empty() ? std::string_view("unknown") : report.previous_epoch;
+  PENSTOCK_TRY_ASSIGN(report.set_aside, directory.keep_aside("corrupt", epoch));
+  report.warnings.push_back(
+      fmt::format("the buffer could not be read ({}): it stays in {}, a new epoch begins with {} "
+                  "positions carried over",
+                  error.text, report.set_aside.string(), positions.size()));
+  return give_birth(options, directory, clock, positions);
+}
+
+}  // namespace
+
+std::uint64_t map_bytes_for(std::uint64_t max_size) {
+  constexpr std::uint64_t granule = 64 * 1024;  // a multiple of every page size
+  const std::uint64_t bytes = std::max(2 * max_size, max_size + 64 * mib);
+  return (bytes + granule - 1) / granule * granule;
+}
+
+Result<OpenFile> open_existing(const fs::path& file, std::uint64_t map_bytes) {
+  PENSTOCK_TRY(look_at(file));
+  OpenFile open;
+  PENSTOCK_TRY_ASSIGN(open.env, Env::open(file, map_bytes, false));
+  PENSTOCK_TRY(check_length(file, *open.env));
+  PENSTOCK_TRY_ASSIGN(open.state, read_state(*open.env));
+  return open;
+}
+
+Result<OpenFile> open_or_make(const StoreOptions& options, const Directory& directory,
+                              const Clock& clock, OpenReport& report) {
+  const bool is_tool = options.device.empty();
+  if (!is_tool) PENSTOCK_TRY(directory.remove_leftovers());
+  std::error_code failed;
+  if (!fs::exists(directory.file(), failed) && !failed) {
+    if (is_tool) {
+      return Error{Errc::invalid,
+                   fmt::format("there is no buffer at {}", directory.file().string())};
+    }
+    report.is_new_epoch = true;
+    report.reason = "created";
+    return give_birth(options, directory, clock, {});
+  }
+  auto open = open_existing(directory.file(), map_bytes_for(options.max_size));
+  if (is_tool) return open;
+  if (!open.ok()) {
+    if (open.error().code != Errc::corrupt) return open;
+    report.is_new_epoch = true;
+    report.was_clean = false;
+    return replace_unreadable(open.error(), options, directory, clock, report);
+  }
+  report.was_clean = open->state.counters.is_clean;
+  report.reason = foreign_reason(open->state.identity, options);
+  if (report.reason.empty()) return open;
+  report.is_new_epoch = true;
+  return replace_foreign(*std::move(open), options, directory, clock, report);
+}
+
+bool reserve_blocks(const StoreOptions& options, const Env& env, OpenReport& report) {
+  if (!options.preallocate || options.device.empty() || options.max_size > preallocate_max) {
+    return false;
+  }
+  struct stat info = {};
+  struct statvfs disk = {};
+  if (::fstat(env.fd(), &info) != 0 || ::fstatvfs(env.fd(), &disk) != 0) return false;
+  const std::uint64_t own = static_cast<std::uint64_t>(info.st_blocks) * 512;
+  if (own >= options.max_size) return true;
+  const std::uint64_t available = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+  std::string why;
+  if (available + own < options.max_size + options.keep_free) {
+    why = "the disk has too little room";
+  } else if (::fallocate(env.fd(), 0, 0, static_cast<off_t>(options.max_size)) != 0) {
+    why = std::strerror(errno);
+  } else if (::fsync(env.fd()) != 0) {
+    why = std::strerror(errno);
+  }
+  if (why.empty()) return true;
+  report.warnings.push_back(
+      fmt::format("could not reserve {} MiB for the buffer ({}): going on without",
+                  options.max_size / mib, why));
+  return false;
+}
+
+}  // namespace penstock::buffer

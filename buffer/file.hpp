@@ -1,0 +1,45 @@
+// The file of a buffer: birth, opening, and what is done when it is not ours to continue.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "buffer/directory.hpp"
+#include "buffer/layout.hpp"
+#include "buffer/lmdb.hpp"
+#include "buffer/store.hpp"
+
+namespace penstock::buffer {
+
+/// Everything of the table `state` but the positions.
+struct State {
+  Identity identity;
+  Counters counters;
+  std::vector<std::pair<std::uint32_t, StreamRecord>> streams;
+};
+
+struct OpenFile {
+  std::unique_ptr<Env> env;
+  State state;
+};
+
+/// The map that a buffer of this size needs: a full map would refuse deletes for good.
+std::uint64_t map_bytes_for(std::uint64_t max_size);
+
+/// Opens a file that is there. corrupt: LMDB refuses it, or a record of its state is damaged.
+/// invalid: made by a newer penstock or on a machine of another word size.
+Result<OpenFile> open_existing(const std::filesystem::path& file, std::uint64_t map_bytes);
+
+/// Opens the buffer's file, makes one where there is none, and sets aside one that belongs to
+/// another device or machine or cannot be read. A tool (options.device empty) gets the file as it
+/// is or an error.
+Result<OpenFile> open_or_make(const StoreOptions& options, const Directory& directory,
+                              const Clock& clock, OpenReport& report);
+
+/// Reserves max_size bytes of disk for the file, if asked to and sensible. Says whether they are
+/// reserved; a refusal becomes a warning.
+bool reserve_blocks(const StoreOptions& options, const Env& env, OpenReport& report);
+
+}  // namespace penstock::buffer

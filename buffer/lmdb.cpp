@@ -1,0 +1,220 @@
+#include "buffer/lmdb.hpp"
+
+#include <fmt/core.h>
+#include <lmdb.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+
+namespace penstock::buffer {
+namespace {
+
+constexpr unsigned env_flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NORDAHEAD;
+
+MDB_val val(std::string_view bytes) { return {bytes.size(), const_cast<char*>(bytes.data())}; }
+
+std::string_view view(const MDB_val& value) {
+  return {static_cast<const char*>(value.mv_data), value.mv_size};
+}
+
+bool is_disk_full(int fd) {
+  struct statvfs disk = {};
+  return ::fstatvfs(fd, &disk) == 0 && disk.f_bavail < 64;
+}
+
+Errc errc_of(int code) {
+  switch (code) {
+    case MDB_MAP_FULL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return Errc::full;
+    case MDB_VERSION_MISMATCH: return Errc::invalid;
+    case MDB_INVALID:
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_NOTFOUND:
+    case MDB_KEYEXIST:
+    case MDB_INCOMPATIBLE:
+    case MDB_CURSOR_FULL: return Errc::corrupt;
+    default: return Errc::unavailable;
+  }
+}
+
+}  // namespace
+
+void Txn::Abort::operator()(MDB_txn* txn) const { mdb_txn_abort(txn); }
+
+Result<std::optional<std::string_view>> Txn::get(Table table, std::string_view key) {
+  MDB_val k = val(key);
+  MDB_val v = {};
+  const int code = mdb_get(txn_.get(), env_->tables_[index_of(table)], &k, &v);
+  if (code == MDB_NOTFOUND) return std::optional<std::string_view>();
+  if (code != 0) return env_->error("read", code);
+  return std::optional<std::string_view>(view(v));
+}
+
+Result<void> Txn::put(Table table, std::string_view key, std::string_view value) {
+  MDB_val k = val(key);
+  MDB_val v = val(value);
+  const int code = mdb_put(txn_.get(), env_->tables_[index_of(table)], &k, &v, 0);
+  if (code != 0) return env_->error("write", code);
+  return {};
+}
+
+Result<char*> Txn::put_reserved(Table table, std::string_view key, std::size_t size) {
+  return reserve(table, key, size, MDB_RESERVE);
+}
+
+Result<char*> Txn::append_reserved(Table table, std::string_view key, std::size_t size) {
+  return reserve(table, key, size, MDB_RESERVE | MDB_APPEND);
+}
+
+Result<char*> Txn::reserve(Table table, std::string_view key, std::size_t size, unsigned flags) {
+  MDB_val k = val(key);
+  MDB_val v = {size, nullptr};
+  const int code = mdb_put(txn_.get(), env_->tables_[index_of(table)], &k, &v, flags);
+  if (code != 0) return env_->error("write", code);
+  return static_cast<char*>(v.mv_data);
+}
+
+Result<bool> Txn::erase(Table table, std::string_view key) {
+  MDB_val k = val(key);
+  const int code = mdb_del(txn_.get(), env_->tables_[index_of(table)], &k, nullptr);
+  if (code == MDB_NOTFOUND) return false;
+  if (code != 0) return env_->error("delete", code);
+  return true;
+}
+
+Result<std::uint64_t> Txn::pages() {
+  constexpr MDB_dbi free_list = 0;
+  constexpr MDB_dbi main = 1;
+  std::uint64_t pages = 2;  // the two meta pages
+  const auto add = [&](MDB_dbi dbi) {
+    MDB_stat stat = {};
+    const int code = mdb_stat(txn_.get(), dbi, &stat);
+    pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+    return code;
+  };
+  if (const int code = add(free_list); code != 0) return env_->error("count pages", code);
+  if (const int code = add(main); code != 0) return env_->error("count pages", code);
+  for (const MDB_dbi table : env_->tables_) {
+    if (const int code = add(table); code != 0) return env_->error("count pages", code);
+  }
+  return pages;
+}
+
+Result<std::uint64_t> Txn::entries(Table table) {
+  MDB_stat stat = {};
+  const int code = mdb_stat(txn_.get(), env_->tables_[index_of(table)], &stat);
+  if (code != 0) return env_->error("count rows", code);
+  return std::uint64_t{stat.ms_entries};
+}
+
+Result<void> Txn::commit() {
+  const int code = mdb_txn_commit(txn_.release());
+  if (code != 0) return env_->error("commit", code);
+  return {};
+}
+
+void Cursor::Close::operator()(MDB_cursor* cursor) const { mdb_cursor_close(cursor); }
+
+Result<Cursor> Cursor::open(Txn& txn, Table table) {
+  MDB_cursor* cursor = nullptr;
+  const int code = mdb_cursor_open(txn.txn_.get(), txn.env_->tables_[index_of(table)], &cursor);
+  if (code != 0) return txn.env_->error("open cursor", code);
+  return Cursor(*txn.env_, cursor);
+}
+
+Result<bool> Cursor::move(int operation) {
+  MDB_val k = val(key_);
+  MDB_val v = {};
+  const int code = mdb_cursor_get(cursor_.get(), &k, &v, static_cast<MDB_cursor_op>(operation));
+  key_ = {};
+  value_ = {};
+  if (code == MDB_NOTFOUND) return false;
+  if (code != 0) return env_->error("read", code);
+  key_ = view(k);
+  value_ = view(v);
+  return true;
+}
+
+Result<bool> Cursor::first() { return move(MDB_FIRST); }
+Result<bool> Cursor::last() { return move(MDB_LAST); }
+Result<bool> Cursor::next() { return move(MDB_NEXT); }
+Result<bool> Cursor::seek(std::string_view key) {
+  key_ = key;
+  return move(MDB_SET_RANGE);
+}
+
+Result<void> Cursor::erase() {
+  const int code = mdb_cursor_del(cursor_.get(), 0);
+  if (code != 0) return env_->error("delete", code);
+  return {};
+}
+
+Env::~Env() { mdb_env_close(env_); }
+
+Result<std::unique_ptr<Env>> Env::open(const std::filesystem::path& file, std::uint64_t map_bytes,
+                                       bool make) {
+  MDB_env* raw = nullptr;
+  if (const int code = mdb_env_create(&raw); code != 0) {
+    return Error{Errc::unavailable, fmt::format("LMDB: {}", mdb_strerror(code))};
+  }
+  std::unique_ptr<Env> env(new Env(raw));
+  int code = mdb_env_set_mapsize(raw, map_bytes);
+  if (code == 0) code = mdb_env_set_maxdbs(raw, table_count);
+  if (code == 0) code = mdb_env_open(raw, file.c_str(), env_flags, 0600);
+  if (code != 0) return env->error(fmt::format("open {}", file.string()), code);
+  MDB_stat stat = {};
+  mdb_env_stat(raw, &stat);
+  env->page_size_ = stat.ms_psize;
+  PENSTOCK_TRY(env->open_tables(make));
+  return env;
+}
+
+Result<void> Env::open_tables(bool make) {
+  PENSTOCK_TRY_ASSIGN(Txn txn, make ? begin_write() : begin_read());
+  for (std::size_t i = 0; i < table_count; ++i) {
+    const int code =
+        mdb_dbi_open(txn.txn_.get(), table_names[i], make ? MDB_CREATE : 0, &tables_[i]);
+    if (code != 0) return error(fmt::format("open table {}", table_names[i]), code);
+  }
+  return txn.commit();
+}
+
+Result<Txn> Env::begin(unsigned flags, std::string_view what) {
+  MDB_txn* txn = nullptr;
+  const int code = mdb_txn_begin(env_, nullptr, flags, &txn);
+  if (code != 0) return error(what, code);
+  return Txn(*this, txn);
+}
+
+Result<Txn> Env::begin_write() { return begin(0, "begin a transaction"); }
+Result<Txn> Env::begin_read() { return begin(MDB_RDONLY, "begin reading"); }
+
+std::uint64_t Env::file_pages() const {
+  MDB_envinfo info = {};
+  mdb_env_info(env_, &info);
+  return info.me_last_pgno + 1;
+}
+
+std::uint64_t Env::map_bytes() const {
+  MDB_envinfo info = {};
+  mdb_env_info(env_, &info);
+  return info.me_mapsize;
+}
+
+int Env::fd() const {
+  int fd = -1;
+  mdb_env_get_fd(env_, &fd);
+  return fd;
+}
+
+Error Env::error(std::string_view what, int code) {
+  if (code == MDB_MAP_FULL) was_map_full_ = true;
+  // A write cut short by a full disk is reported as EIO.
+  if (code == EIO && is_disk_full(fd())) code = ENOSPC;
+  return Error{errc_of(code), fmt::format("{}: {}", what, mdb_strerror(code))};
+}
+
+}  // namespace penstock::buffer

@@ -1,0 +1,123 @@
+// Owners for LMDB's environment, transaction and cursor, and its errors as ours. The only user of
+// <lmdb.h>.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "agent/base/result.hpp"
+#include "buffer/layout.hpp"
+
+struct MDB_env;
+struct MDB_txn;
+struct MDB_cursor;
+
+namespace penstock::buffer {
+
+class Env;
+
+/// A transaction; dropped without commit() it changes nothing. Views of keys and values live until
+/// the next write in it, or its end.
+class Txn {
+ public:
+  Txn(Env& env, MDB_txn* txn) : env_(&env), txn_(txn) {}
+
+  Result<std::optional<std::string_view>> get(Table table, std::string_view key);
+  Result<void> put(Table table, std::string_view key, std::string_view value);
+  /// Room for `size` bytes under a key; the caller fills it before the next call.
+  Result<char*> put_reserved(Table table, std::string_view key, std::size_t size);
+  /// The same, for a key behind all others of the table.
+  Result<char*> append_reserved(Table table, std::string_view key, std::size_t size);
+  /// Whether the key was there.
+  Result<bool> erase(Table table, std::string_view key);
+
+  /// Pages that hold data, of all tables and LMDB's own lists.
+  Result<std::uint64_t> pages();
+  Result<std::uint64_t> entries(Table table);
+
+  /// Durable when it returns ok. Any error: the outcome is unknown, and the environment must be
+  /// opened again.
+  Result<void> commit();
+
+ private:
+  friend class Cursor;
+  friend class Env;
+  struct Abort {
+    void operator()(MDB_txn* txn) const;
+  };
+  Result<char*> reserve(Table table, std::string_view key, std::size_t size, unsigned flags);
+
+  Env* env_;
+  std::unique_ptr<MDB_txn, Abort> txn_;
+};
+
+/// A place in a table. Must not outlive its transaction.
+class Cursor {
+ public:
+  static Result<Cursor> open(Txn& txn, Table table);
+
+  // Each returns whether there is such an entry; key() and value() are then its own.
+  Result<bool> first();
+  Result<bool> last();
+  Result<bool> next();
+  /// The first entry whose key is not below `key`.
+  Result<bool> seek(std::string_view key);
+  /// Removes the present entry.
+  Result<void> erase();
+
+  std::string_view key() const { return key_; }
+  std::string_view value() const { return value_; }
+
+ private:
+  struct Close {
+    void operator()(MDB_cursor* cursor) const;
+  };
+  Cursor(Env& env, MDB_cursor* cursor) : env_(&env), cursor_(cursor) {}
+  Result<bool> move(int operation);
+
+  Env* env_;
+  std::unique_ptr<MDB_cursor, Close> cursor_;
+  std::string_view key_;
+  std::string_view value_;
+};
+
+/// One LMDB file without LMDB's own locks: the caller serialises every call, also reads.
+class Env {
+ public:
+  /// Opens `file`, or makes it with empty tables (then nothing of it is durable before a commit and
+  /// an fsync). corrupt: LMDB does not take the file for one of its own, or a table is missing.
+  static Result<std::unique_ptr<Env>> open(const std::filesystem::path& file,
+                                           std::uint64_t map_bytes, bool make);
+  ~Env();
+  Env(const Env&) = delete;
+  Env& operator=(const Env&) = delete;
+
+  Result<Txn> begin_write();
+  Result<Txn> begin_read();
+
+  std::size_t page_size() const { return page_size_; }
+  /// Pages of the file that were ever used, with free ones among them.
+  std::uint64_t file_pages() const;
+  std::uint64_t map_bytes() const;
+  int fd() const;
+  /// Whether the map was too small for a write: it must be opened with a larger one.
+  bool was_map_full() const { return was_map_full_; }
+
+ private:
+  friend class Txn;
+  friend class Cursor;
+  explicit Env(MDB_env* env) : env_(env) {}
+  Result<Txn> begin(unsigned flags, std::string_view what);
+  Result<void> open_tables(bool make);
+  Error error(std::string_view what, int code);
+
+  MDB_env* env_;
+  unsigned tables_[table_count] = {};
+  std::size_t page_size_ = 0;
+  bool was_map_full_ = false;
+};
+
+}  // namespace penstock::buffer

@@ -1,0 +1,141 @@
+// LmdbStore: the store over one LMDB file. Writing is in lmdb_store.cpp, reading in
+// lmdb_store_read.cpp.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "buffer/content.hpp"
+#include "buffer/directory.hpp"
+#include "buffer/fair_lock.hpp"
+#include "buffer/faults.hpp"
+#include "buffer/file.hpp"
+#include "buffer/store.hpp"
+#include "buffer/streams.hpp"
+#include "buffer/transaction.hpp"
+
+namespace penstock::buffer {
+
+/// Everything that touches the file happens in a turn: under turn_, from begin to the end of the
+/// commit, its syncs included. What other threads ask often is in atomics.
+class LmdbStore final : public Store {
+ public:
+  LmdbStore(const StoreOptions& options, Directory directory, OpenFile file, bool is_reserved,
+            const Clock& clock, const Faults& faults);
+
+  const std::string& epoch() const override { return epoch_text_; }
+  std::uint64_t generation() const override { return generation_; }
+  Result<StreamState> open_stream(std::string_view name, Priority priority,
+                                  WhenFull when_full) override;
+  std::string stream_name(std::uint32_t stream_id) const override;
+  Result<std::optional<std::string>> position(std::string_view owner,
+                                              std::string_view part) const override;
+  Result<std::vector<std::string>> position_parts(std::string_view owner) const override;
+  bool is_nearly_full() const override;
+  Result<CommitReport> commit(const CommitRequest& request) override;
+  bool has_pending_trims() const override;
+  Result<std::vector<Row>> rows_after(Priority priority, std::uint64_t after_id,
+                                      std::size_t bytes_max) const override;
+  std::uint64_t durable_id() const override { return durable_id_; }
+  void on_stored(std::function<void()> callback) override { on_stored_ = std::move(callback); }
+  void acknowledge(Priority priority, std::uint64_t id) override;
+  void pin(Priority priority, std::uint64_t id) override;
+  StoreStats stats() const override;
+  Result<std::vector<StreamStats>> stream_stats() const override;
+  Result<VerifyReport> verify(
+      const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const override;
+  Result<std::vector<std::array<std::string, 3>>> positions() const override;
+  void close() override;
+
+ private:
+  using PerClass = std::array<std::atomic<std::uint64_t>, priority_count>;
+
+  /// What a commit leaves behind in memory once it is known to be durable.
+  struct Effects {
+    Counters counters;
+    Marks marks;
+    std::uint64_t used_pages = 0;
+    bool has_more_to_trim = false;
+    CommitReport report;
+  };
+  /// A commit that failed and may still be in the file.
+  struct Undecided {
+    std::uint64_t fingerprint = 0;  ///< of the request
+    Effects effects;
+  };
+
+  // Each within a turn.
+  Result<Effects> build(Txn& txn, std::vector<PackedRow>& rows,
+                        std::span<const NewPosition> positions, bool is_clean);
+  Result<CommitReport> commit_in_turn(std::vector<PackedRow>& rows, const CommitRequest& request);
+  Result<CommitReport> commit_anew(std::vector<PackedRow>& rows, const CommitRequest& request);
+  Result<CommitReport> settle(const Error& cause);
+  Result<CommitReport> confirm();
+  void trim_alone();
+  Result<void> commit_txn(Txn& txn);
+  Result<void> reopen();
+  CommitReport publish(const Effects& effects);
+  void drop_env();
+  Result<Txn> begin_read() const;
+
+  std::vector<PackedRow> pack(std::span<const NewRow> rows);
+  std::uint64_t buffer_time_us() const;
+  Room room() const;
+  void look_at_disk() const;
+  std::uint64_t max_pages() const { return options_.max_size / page_size_; }
+
+  /// Visits (key, value) of up to rows_max rows behind after_id in one turn, and raises it. False:
+  /// there are no more.
+  template <typename Visitor>
+  Result<bool> visit_rows(Priority priority, std::uint64_t& after_id, std::size_t rows_max,
+                          Visitor visit) const;
+  struct Tally;  // what verify() finds
+  void check_row(Priority priority, const DecodedKey& row, std::string_view value,
+                 Tally& tally) const;
+  Result<void> check_state(Tally& tally) const;
+
+  const StoreOptions options_;
+  const Directory directory_;
+  const Clock& clock_;
+  const Faults& faults_;
+  std::uint32_t epoch_ = 0;
+  std::string epoch_text_;
+  const std::size_t page_size_;
+  const bool is_reserved_;
+  std::function<void()> on_stored_;
+
+  mutable FairLock turn_;     // guards everything up to the next blank line
+  std::unique_ptr<Env> env_;  // none: a failed commit closed it
+  Streams streams_;
+  Counters counters_;  // as durable
+  Marks marks_;        // acked and pinned are copied in by each commit
+  std::optional<Undecided> undecided_;
+  std::uint64_t map_bytes_ = 0;
+  std::uint64_t buffer_time_base_us_ = 0;
+  std::int64_t boot_base_us_ = 0;
+  std::uint64_t shortage_pages_ = 0;  // room given up because the disk refused
+  std::uint64_t commits_ = 0;
+  std::uint64_t dropped_events_ = 0;
+
+  Compressor compressor_;  // intake only, with frames_
+  std::string frames_;
+
+  std::atomic<std::uint64_t> generation_{1};
+  std::atomic<std::uint64_t> durable_id_{0};
+  std::atomic<std::uint64_t> used_pages_{0};
+  std::atomic<std::uint64_t> file_pages_{0};
+  mutable std::atomic<std::int64_t> disk_checked_us_{0};
+  mutable std::atomic<bool> is_disk_low_{false};
+  PerClass acked_ = {};
+  PerClass trimmed_ = {};
+  mutable PerClass pinned_ = {};
+};
+
+}  // namespace penstock::buffer

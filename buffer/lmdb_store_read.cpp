@@ -1,0 +1,311 @@
+// What is read from the store: each function takes one turn, or many short ones, and copies out.
+#include <fmt/core.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "buffer/lmdb_store.hpp"
+
+namespace penstock::buffer {
+namespace {
+
+constexpr Priority all_priorities[] = {Priority::high, Priority::normal, Priority::low};
+constexpr std::size_t rows_per_turn = 16;
+constexpr std::size_t keys_per_turn = 8192;
+constexpr std::size_t problems_max = 100;
+// Longer values cannot have been stored: the length itself is damaged.
+constexpr std::size_t value_max = row_content_max + row_content_max / 128 + 4096;
+
+/// Tells a copied value apart into its parts.
+void unpack(Row& row, std::uint32_t epoch) {
+  const RowKeyBytes key = encode_row_key(row.key, row.kind);
+  const auto decoded = decode_row(epoch, table_of(row.priority), view(key), row.kind, row.stored);
+  if (!decoded) {
+    row.is_damaged = true;
+    row.stored.clear();
+    return;
+  }
+  row.loss_reason = decoded->tail.loss_reason;
+  row.loss_is_exact = decoded->tail.loss_is_exact;
+  row.time_unix_us = decoded->tail.time_unix_us;
+  row.raw_size = decoded->tail.raw_size;
+  row.stored.resize(decoded->content.size());
+}
+
+bool is_position(std::string_view key) { return !key.empty() && key[0] == position_prefix; }
+
+}  // namespace
+
+Result<Txn> LmdbStore::begin_read() const {
+  if (!env_) return Error{Errc::unavailable, "the buffer is being opened again"};
+  return env_->begin_read();
+}
+
+Result<std::vector<Row>> LmdbStore::rows_after(Priority priority, std::uint64_t after_id,
+                                               std::size_t bytes_max) const {
+  std::vector<Row> rows;
+  {
+    const std::lock_guard turn(turn_);
+    PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
+    PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table_of(priority)));
+    const std::uint64_t durable = durable_id_;
+    std::size_t bytes = 0;
+    PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_key_from(after_id + 1))));
+    while (found) {
+      const auto decoded = decode_row_key(cursor.key());
+      const std::string_view value = cursor.value();
+      if (decoded && decoded->key.id > durable) break;
+      if (decoded) {
+        bytes += value.size();
+        if (!rows.empty() && bytes > bytes_max) break;
+        Row& row = rows.emplace_back();
+        row.key = decoded->key;
+        row.priority = priority;
+        row.kind = decoded->kind;
+        if (value.size() <= value_max) row.stored = value;
+      }
+      PENSTOCK_TRY_ASSIGN(found, cursor.next());
+    }
+    if (!rows.empty()) {
+      auto& pinned = pinned_[static_cast<std::size_t>(priority)];
+      pinned = std::max(pinned.load(), rows.back().key.id);
+    }
+  }
+  for (Row& row : rows) unpack(row, epoch_);
+  return rows;
+}
+
+Result<std::optional<std::string>> LmdbStore::position(std::string_view owner,
+                                                       std::string_view part) const {
+  const std::string key = encode_position_key(owner, part);
+  const std::lock_guard turn(turn_);
+  if (undecided_) return Error{Errc::unavailable, "a commit is undecided"};
+  PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
+  PENSTOCK_TRY_ASSIGN(const auto value, txn.get(Table::state, key));
+  if (!value) return std::optional<std::string>();
+  const auto record = decode_position(epoch_, key, *value);
+  if (!record || record->owner != owner || record->part != part) {
+    return Error{Errc::corrupt, "the stored position is damaged"};
+  }
+  return std::optional<std::string>(record->bytes);
+}
+
+Result<std::vector<std::string>> LmdbStore::position_parts(std::string_view owner) const {
+  const std::string prefix = encode_owner_key(owner);
+  std::vector<std::string> parts;
+  const std::lock_guard turn(turn_);
+  if (undecided_) return Error{Errc::unavailable, "a commit is undecided"};
+  PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(prefix));
+  while (found && cursor.key().substr(0, prefix.size()) == prefix) {
+    const auto record = decode_position(epoch_, cursor.key(), cursor.value());
+    if (record && record->owner == owner) parts.emplace_back(record->part);
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return parts;
+}
+
+Result<std::vector<std::array<std::string, 3>>> LmdbStore::positions() const {
+  std::vector<std::array<std::string, 3>> all;
+  const std::lock_guard turn(turn_);
+  PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&position_prefix, 1}));
+  while (found && is_position(cursor.key())) {
+    if (const auto record = decode_position(epoch_, cursor.key(), cursor.value())) {
+      all.push_back(
+          {std::string(record->owner), std::string(record->part), std::string(record->bytes)});
+    }
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return all;
+}
+
+StoreStats LmdbStore::stats() const {
+  const std::lock_guard turn(turn_);
+  StoreStats stats;
+  stats.epoch = epoch_text_;
+  stats.live_bytes = used_pages_ * page_size_;
+  stats.max_size = options_.max_size;
+  stats.map_bytes = map_bytes_;
+  stats.commits = commits_;
+  stats.dropped_events = dropped_events_;
+  stats.streams = static_cast<std::uint32_t>(streams_.size());
+  for (const std::uint64_t events : counters_.events) stats.events += events;
+  struct stat info = {};
+  if (::stat(directory_.file().c_str(), &info) == 0) {
+    stats.file_bytes = static_cast<std::uint64_t>(info.st_size);
+  }
+  auto txn = begin_read();
+  if (!txn.ok()) return stats;
+  const std::uint64_t now = buffer_time_us();
+  for (const Priority priority : all_priorities) {
+    const Table table = table_of(priority);
+    const auto entries = txn->entries(table);
+    auto cursor = Cursor::open(*txn, table);
+    if (!entries.ok() || !cursor.ok()) return stats;
+    stats.rows += *entries;
+    const auto found = cursor->first();
+    const auto key = found.ok() && *found ? decode_row_key(cursor->key()) : std::nullopt;
+    if (!key || cursor->value().size() > value_max) continue;
+    const auto row = decode_row(epoch_, table, cursor->key(), key->kind, cursor->value());
+    if (!row || row->tail.buffer_time_us > now) continue;
+    stats.oldest_age_s = std::max(stats.oldest_age_s, (now - row->tail.buffer_time_us) / 1'000'000);
+  }
+  return stats;
+}
+
+template <typename Visitor>
+Result<bool> LmdbStore::visit_rows(Priority priority, std::uint64_t& after_id, std::size_t rows_max,
+                                   Visitor visit) const {
+  const std::lock_guard turn(turn_);
+  PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table_of(priority)));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_key_from(after_id + 1))));
+  for (std::size_t i = 0; found && i < rows_max; ++i) {
+    const auto row = decode_row_key(cursor.key());
+    if (row && row->key.id > durable_id_) return false;
+    visit(row, cursor.key(), cursor.value());
+    if (row) after_id = row->key.id;
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return found;
+}
+
+Result<std::vector<StreamStats>> LmdbStore::stream_stats() const {
+  struct Seen {
+    std::uint64_t rows = 0;
+    std::uint64_t first_seq = 0;
+  };
+  std::unordered_map<std::uint32_t, Seen> seen;
+  for (const Priority priority : all_priorities) {
+    std::uint64_t after_id = 0;
+    for (bool has_more = true; has_more;) {
+      PENSTOCK_TRY_ASSIGN(has_more,
+                          visit_rows(priority, after_id, keys_per_turn,
+                                     [&](const auto& row, std::string_view, std::string_view) {
+                                       if (!row) return;
+                                       Seen& stream = seen[row->key.stream_id];
+                                       if (stream.rows++ == 0) stream.first_seq = row->key.seq;
+                                     }));
+    }
+  }
+  std::vector<StreamStats> all;
+  const std::lock_guard turn(turn_);
+  streams_.for_each([&](const Stream& stream) {
+    const auto found = seen.find(stream.id);
+    const bool has_rows = found != seen.end();
+    all.push_back({stream.name,
+                   {stream.id, stream.stored.next_seq, stream.stored.priority},
+                   has_rows ? found->second.rows : 0,
+                   has_rows ? found->second.first_seq : stream.stored.next_seq});
+  });
+  std::sort(all.begin(), all.end(),
+            [](const StreamStats& a, const StreamStats& b) { return a.name < b.name; });
+  return all;
+}
+
+struct LmdbStore::Tally {
+  struct Place {
+    std::uint64_t next_seq = 0;
+    Priority priority = Priority::normal;
+  };
+  VerifyReport report;
+  std::unordered_map<std::uint32_t, Place> places;
+  std::array<std::uint64_t, priority_count> events = {};
+  std::vector<std::string> moving;  // true only if nothing was committed meanwhile
+
+  static void note(std::vector<std::string>& problems, std::string text) {
+    if (problems.size() < problems_max) problems.push_back(std::move(text));
+  }
+};
+
+void LmdbStore::check_row(Priority priority, const DecodedKey& decoded, std::string_view value,
+                          Tally& tally) const {
+  Row row;
+  row.key = decoded.key;
+  row.priority = priority;
+  row.kind = decoded.kind;
+  if (value.size() <= value_max) row.stored = value;
+  unpack(row, epoch_);
+  if (!row.is_damaged && row.kind == RowKind::batch) row.is_damaged = !content_of(row).ok();
+  const std::string range = fmt::format("stream {}, numbers {} to {}", row.key.stream_id,
+                                        row.key.seq, row.key.seq + row.key.count - 1);
+  if (row.is_damaged) {
+    ++tally.report.damaged_rows;
+    Tally::note(tally.report.problems, fmt::format("row {} ({}) is damaged", row.key.id, range));
+  }
+  if (row.kind == RowKind::batch) {
+    tally.events[static_cast<std::size_t>(priority)] += row.key.count;
+  }
+  const auto [place, is_first] = tally.places.try_emplace(row.key.stream_id);
+  if (!is_first && (place->second.next_seq != row.key.seq || place->second.priority != priority)) {
+    Tally::note(tally.moving, fmt::format("row {} ({}) does not continue its stream at {}",
+                                          row.key.id, range, place->second.next_seq));
+  }
+  place->second = {row.key.seq + row.key.count, priority};
+}
+
+Result<void> LmdbStore::check_state(Tally& tally) const {
+  const std::lock_guard turn(turn_);
+  PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&position_prefix, 1}));
+  while (found && is_position(cursor.key())) {
+    if (!decode_position(epoch_, cursor.key(), cursor.value())) {
+      Tally::note(tally.report.problems, "a position is damaged");
+    }
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  streams_.for_each([&](const Stream& stream) {
+    const auto seen = tally.places.find(stream.id);
+    if (seen == tally.places.end()) return;
+    if (seen->second.next_seq != stream.stored.next_seq) {
+      Tally::note(tally.moving, fmt::format("stream {} ends at {}, its counter says {}", stream.id,
+                                            seen->second.next_seq, stream.stored.next_seq));
+    }
+  });
+  for (const auto& [id, place] : tally.places) {
+    if (streams_.name_of(id).empty()) {
+      Tally::note(tally.report.problems, fmt::format("stream {} has rows and no record", id));
+    }
+  }
+  if (tally.events != counters_.events) {
+    Tally::note(tally.moving, "the counters of events are wrong");
+  }
+  return {};
+}
+
+Result<Store::VerifyReport> LmdbStore::verify(
+    const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const {
+  const auto commit_no = [&] {
+    const std::lock_guard turn(turn_);
+    return counters_.commit_no;
+  };
+  const std::uint64_t commit_no_before = commit_no();
+  const std::uint64_t total = stats().rows;
+  Tally tally;
+  for (const Priority priority : all_priorities) {
+    std::uint64_t after_id = 0;
+    for (bool has_more = true; has_more;) {
+      PENSTOCK_TRY_ASSIGN(
+          has_more, visit_rows(priority, after_id, rows_per_turn,
+                               [&](const auto& row, std::string_view, std::string_view value) {
+                                 ++tally.report.rows;
+                                 if (row) return check_row(priority, *row, value, tally);
+                                 ++tally.report.damaged_rows;
+                                 Tally::note(tally.report.problems, "a row's key is damaged");
+                               }));
+      if (progress && !progress(tally.report.rows, total)) return tally.report;
+    }
+  }
+  PENSTOCK_TRY(check_state(tally));
+  if (commit_no() == commit_no_before) {
+    for (std::string& problem : tally.moving) Tally::note(tally.report.problems, problem);
+  }
+  return tally.report;
+}
+
+}  // namespace penstock::buffer

@@ -1,0 +1,108 @@
+// Transaction: the steps of one commit: trims, class changes, drops, appends, positions, counters.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "buffer/layout.hpp"
+#include "buffer/lmdb.hpp"
+#include "buffer/store.hpp"
+#include "buffer/streams.hpp"
+
+namespace penstock::buffer {
+
+/// A row of a request, ready to be stored.
+struct PackedRow {
+  const NewRow* row = nullptr;
+  RowKind kind = RowKind::batch;  ///< loss: also a batch that found no room
+  std::uint8_t loss_reason = 0;
+  bool loss_is_exact = true;
+  std::uint32_t raw_size = 0;
+  std::string_view content;  ///< compressed
+};
+
+/// Where one class stands in memory.
+struct ClassMarks {
+  std::uint64_t acked = 0;
+  std::uint64_t pinned = 0;
+  std::uint64_t searched = 0;  ///< nothing up to and with this id can be dropped
+};
+using Marks = std::array<ClassMarks, priority_count>;
+
+struct Room {
+  std::uint64_t pages = 0;     ///< the most that may hold data
+  std::uint64_t reserved = 0;  ///< of these, kept free of batches, so that all else always fits
+};
+
+struct Times {
+  std::int64_t wall_us = 0;
+  std::uint64_t buffer_us = 0;
+};
+
+/// Works on the streams' `next` and on its own copy of the counters and marks; nothing is published
+/// before the caller knows that the commit succeeded. Thread: inside the store's turn.
+class Transaction {
+ public:
+  Transaction(Txn& txn, std::size_t page_size, std::uint32_t epoch, Streams& streams,
+              const Counters& counters, const Marks& marks, const Times& times);
+
+  /// Removes acknowledged rows, at most trim_rows_max.
+  Result<void> trim();
+  static constexpr std::size_t trim_rows_max = 32768;
+  bool has_more_to_trim() const { return has_more_to_trim_; }
+
+  /// Streams without a backlog take the class that was asked for last.
+  Result<void> change_classes(std::span<const PackedRow> rows);
+  /// Drops old rows, then turns new ones into loss rows, until all fit. full: nothing more may be
+  /// dropped. A request always fits into a buffer without rows.
+  Result<void> make_room(std::span<PackedRow> rows, const Room& room);
+  Result<void> append(std::span<const PackedRow> rows);
+  Result<void> put_positions(std::span<const NewPosition> positions);
+  /// Stores the streams touched and the counters. The caller commits the LMDB transaction then.
+  Result<void> finish(bool is_clean);
+
+  const Counters& counters() const { return counters_; }
+  const Marks& marks() const { return marks_; }
+  std::uint64_t used_pages() const { return used_pages_; }
+  std::uint64_t dropped_rows() const { return dropped_rows_; }
+  std::uint64_t dropped_events() const { return dropped_events_; }
+
+ private:
+  struct Loss {
+    std::uint8_t reason;
+    bool is_exact;
+    std::int64_t time_unix_us;
+  };
+  Result<void> trim_class(Priority priority, std::size_t& rows_left);
+  Result<bool> drop_oldest();
+  Result<bool> drop_oldest_of(Priority priority);
+  Result<void> replace_by_loss(Priority priority, const RowKey& key, Stream& stream);
+  bool turn_into_loss(std::span<PackedRow> rows);
+  Result<bool> is_empty();
+  /// Takes the loss row `id` out of the table if `key`, a loss of the same kind, can continue it.
+  Result<void> merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key);
+  Result<void> append_row(const PackedRow& row);
+  Result<void> put_loss(Priority priority, const RowKey& key, const Loss& loss);
+  std::uint64_t pages_for(std::span<const PackedRow> rows) const;
+  ClassMarks& marks_of(Priority priority) { return marks_[static_cast<std::size_t>(priority)]; }
+  std::uint64_t& events_of(Priority priority) {
+    return counters_.events[static_cast<std::size_t>(priority)];
+  }
+
+  Txn& txn_;
+  std::size_t page_size_;
+  std::uint32_t epoch_;
+  Streams& streams_;
+  Counters counters_;
+  Marks marks_;
+  Times times_;
+  bool has_more_to_trim_ = false;
+  std::uint64_t used_pages_ = 0;
+  std::uint64_t dropped_rows_ = 0;
+  std::uint64_t dropped_events_ = 0;
+};
+
+}  // namespace penstock::buffer

@@ -19,6 +19,7 @@ namespace penstock::config {
 struct Node;  // config/yaml.hpp
 
 /// A secret's content. Has no formatter and no stream operator on purpose; zeroed at the end.
+/// Thread: owner only.
 class Secret {
  public:
   Secret() = default;
@@ -37,13 +38,15 @@ class Secret {
 
 /// Getters take the name of an option of the section's own table; another name, or one of another
 /// type, is a broken invariant. Absent options give their default. Cheap to copy; shares the parsed
-/// tree, so it may outlive the loader. Thread: any, after loading.
+/// tree, so it may outlive the loader. Thread: any, after loading; invalid() and warn() belong to
+/// the diagnostics' owner.
 class Section {
  public:
   /// An empty map: every option at its default. For tests and for sections that were not written.
   static Section defaults(std::span<const Option> options);
-  /// Validates `yaml` (one map) against `options`; findings go to `diagnostics`, which must outlive
-  /// the section. For tests and `probe`. invalid: there were errors.
+  /// Validates `yaml` (one map) against `options`, variables expanded; findings go to
+  /// `diagnostics`, which must outlive the section. For tests and `probe`. Whether secrets can be
+  /// read is not asked. invalid: there were errors.
   static Result<Section> parse(std::string_view yaml, std::span<const Option> options,
                                Diagnostics& diagnostics);
 
@@ -75,8 +78,10 @@ class Section {
   Place place(std::string_view name) const;
 
  private:
-  friend class Validator;
+  friend class SectionMaker;  // the validator's way in
+  const Option& option(std::string_view name, OptionType type) const;
   const Node* find(std::string_view name) const;
+  std::string scalar(std::string_view name, OptionType type) const;
 
   std::shared_ptr<const Node> root_;  // shared: sections of one file keep its tree alive together
   const Node* node_ = nullptr;        // nullptr: nothing was written

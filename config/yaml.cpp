@@ -1,0 +1,378 @@
+// The only user of yaml-cpp; its exceptions, and our own that end a hostile file early, stop here.
+#include "config/yaml.hpp"
+
+#include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+
+#include <algorithm>
+#include <sstream>
+#include <unordered_map>
+
+#include "agent/base/log.hpp"
+#include "agent/base/text.hpp"
+#include "config/codes.hpp"
+
+namespace penstock::config {
+namespace {
+
+/// Ends the parse at once: yaml-cpp offers no other way out of its callbacks.
+struct Refusal {
+  Diagnostic diagnostic;
+};
+
+/// Finds places in a text by line and byte, as yaml-cpp counts.
+class Lines {
+ public:
+  explicit Lines(std::string_view text) : text_(text) {
+    starts_.push_back(0);
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      if (text[i] == '\n') starts_.push_back(i + 1);
+    }
+  }
+
+  std::size_t offset(const YAML::Mark& mark) const {
+    if (mark.line < 0 || static_cast<std::size_t>(mark.line) >= starts_.size()) return text_.size();
+    const auto column = static_cast<std::size_t>(std::max(mark.column, 0));
+    return std::min(starts_[static_cast<std::size_t>(mark.line)] + column, text_.size());
+  }
+  /// The characters from `offset` on, `bytes` of them or up to the end of the line.
+  Mark mark(std::size_t offset, std::size_t bytes) const {
+    const auto after = std::upper_bound(starts_.begin(), starts_.end(), offset);
+    const std::size_t line = static_cast<std::size_t>(after - starts_.begin());
+    const std::size_t start = starts_[line - 1];
+    const int column = 1 + characters(text_.substr(start, offset - start));
+    const int count = characters(text_.substr(offset, bytes));
+    return {static_cast<int>(line), column, column + std::max(count, 1)};
+  }
+  std::string_view rest_of_line(std::size_t offset) const {
+    std::string_view rest = text_.substr(offset);
+    rest = rest.substr(0, rest.find('\n'));
+    while (!rest.empty() && (rest.back() == '\r' || rest.back() == ' ')) rest.remove_suffix(1);
+    return rest;
+  }
+
+ private:
+  static int characters(std::string_view text) {
+    return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) {
+      return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    }));
+  }
+
+  std::string_view text_;
+  std::vector<std::size_t> starts_;
+};
+
+/// Bytes that a scalar takes on its first line.
+std::size_t scalar_bytes(std::string_view line, const std::string& value) {
+  if (line.empty()) return 0;
+  const char quote = line.front();
+  if (quote == '|' || quote == '>') return 1;
+  if (quote != '"' && quote != '\'') {
+    return line.substr(0, value.size()) == value ? value.size() : line.size();
+  }
+  for (std::size_t i = 1; i < line.size(); ++i) {
+    if (quote == '"' && line[i] == '\\') {
+      ++i;
+    } else if (line[i] == quote) {
+      if (quote == '"' || line.substr(i + 1, 1) != "'") return i + 1;
+      ++i;
+    }
+  }
+  return line.size();
+}
+
+class Builder final : public YAML::EventHandler {
+ public:
+  Builder(const std::string& file, const Lines& lines, Diagnostics& diagnostics)
+      : file_(std::make_shared<const std::string>(file)), lines_(lines), diagnostics_(diagnostics) {
+    root_.kind = Node::Kind::map;
+    root_.file = file_;
+    root_.mark = root_.key_mark = {1, 1, 2};
+  }
+
+  Node take_root() { return std::move(root_); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (has_begun_) {
+      refuse(code::refused_yaml, lines_.mark(lines_.offset(mark), 3),
+             "a second document begins here", "keep one document in a file: remove the \"---\"");
+    }
+    has_begun_ = true;
+  }
+  void OnDocumentEnd() override {}
+
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    refuse(code::refused_yaml, word(mark), "aliases (*name) are not taken here",
+           "write the value out where it is needed");
+  }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    check(mark, anchor);
+    Node node = new_node(Node::Kind::null, lines_.mark(lines_.offset(mark), 1));
+    // The mark of a value that was left out is that of whatever comes next.
+    if (!frames_.empty() && frames_.back().key) node.mark = frames_.back().key->mark;
+    attach(std::move(node));
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    check(mark, anchor);
+    const std::size_t offset = lines_.offset(mark);
+    const std::size_t bytes = scalar_bytes(lines_.rest_of_line(offset), value);
+    Node node = new_node(Node::Kind::scalar, lines_.mark(offset, bytes));
+    node.is_plain = tag == "?";
+    node.text = value;
+    attach(std::move(node));
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    start(Node::Kind::sequence, mark, anchor);
+  }
+  void OnSequenceEnd() override { end(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    start(Node::Kind::map, mark, anchor);
+  }
+  void OnMapEnd() override { end(); }
+
+ private:
+  struct Frame {
+    Node node;
+    std::optional<Node> key;
+    std::unordered_map<std::string, Mark> seen;
+  };
+
+  [[noreturn]] void refuse(const char* code, Mark mark, std::string message, std::string help) {
+    throw Refusal{Diagnostic{code,
+                             Severity::error,
+                             {*file_, mark.line, mark.column, mark.end_column},
+                             "",
+                             std::move(message),
+                             std::move(help),
+                             {}}};
+  }
+  Mark word(const YAML::Mark& mark) const {
+    const std::size_t offset = lines_.offset(mark);
+    const std::string_view line = lines_.rest_of_line(offset);
+    return lines_.mark(offset, std::min(line.find_first_of(" ,]}"), line.size()));
+  }
+  /// yaml-cpp marks the first property of a node, so a tag or an anchor stands at the mark.
+  void check(const YAML::Mark& mark, YAML::anchor_t anchor) {
+    const std::size_t offset = lines_.offset(mark);
+    if (anchor != 0) {
+      refuse(code::refused_yaml, word(mark), "anchors (&name) are not taken here",
+             "write the value out where it is needed");
+    }
+    if (lines_.rest_of_line(offset).substr(0, 1) == "!") {
+      refuse(code::refused_yaml, word(mark), "tags (!name) are not taken here",
+             "remove it: the type of a value follows from its key");
+    }
+  }
+
+  Node new_node(Node::Kind kind, Mark mark) {
+    if (++node_count_ > yaml_nodes_max) {
+      refuse(code::too_large, mark, fmt::format("the file has more than {} values", yaml_nodes_max),
+             "");
+    }
+    Node node;
+    node.kind = kind;
+    node.mark = mark;
+    node.file = file_;
+    return node;
+  }
+  void start(Node::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
+    check(mark, anchor);
+    Node node = new_node(kind, lines_.mark(lines_.offset(mark), 1));
+    if (frames_.size() >= yaml_depth_max) {
+      refuse(code::too_large, node.mark,
+             fmt::format("this is nested more than {} deep", yaml_depth_max), "");
+    }
+    if (is_key_due()) refuse_key(node);
+    frames_.push_back({std::move(node), std::nullopt, {}});
+  }
+  void end() {
+    Node node = std::move(frames_.back().node);
+    frames_.pop_back();
+    attach(std::move(node));
+  }
+
+  bool is_key_due() const {
+    return !frames_.empty() && frames_.back().node.kind == Node::Kind::map && !frames_.back().key;
+  }
+  void refuse_key(const Node& node) {
+    refuse(code::wrong_type, node.mark, "a key must be text", "a \"{\" may need quotes here");
+  }
+
+  void attach(Node node) {
+    if (frames_.empty()) {
+      root_ = std::move(node);
+      return;
+    }
+    Frame& frame = frames_.back();
+    if (is_key_due()) {
+      if (node.kind != Node::Kind::scalar) refuse_key(node);
+      frame.key = std::move(node);
+      return;
+    }
+    if (frame.node.kind == Node::Kind::map && !take_key(frame, node)) return;
+    frame.node.children.push_back(std::move(node));
+  }
+  /// false: the key was there before.
+  bool take_key(Frame& frame, Node& node) {
+    node.key = std::move(frame.key->text);
+    node.key_mark = frame.key->mark;
+    frame.key.reset();
+    const auto [first, is_new] = frame.seen.try_emplace(node.key, node.key_mark);
+    if (is_new) return true;
+    const Mark& mark = first->second;
+    diagnostics_.add({code::duplicate_key,
+                      Severity::error,
+                      node.key_place(),
+                      "",
+                      fmt::format("the key {} is here twice", quoted(node.key)),
+                      "remove one of them",
+                      {*file_, mark.line, mark.column, mark.end_column}});
+    return false;
+  }
+
+  std::shared_ptr<const std::string> file_;  // shared with the nodes
+  const Lines& lines_;
+  Diagnostics& diagnostics_;
+  std::vector<Frame> frames_;
+  Node root_;
+  std::size_t node_count_ = 0;
+  bool has_begun_ = false;
+};
+
+/// What people can do about the parser's complaint.
+std::string help_for(const std::string& complaint) {
+  const auto has = [&](std::string_view part) { return complaint.find(part) != std::string::npos; };
+  if (has("tab")) return "indent with spaces";
+  if (has("illegal map value")) return "a value with \": \" in it needs quotes";
+  if (has("end of map") || has("end of sequence")) {
+    return has("flow") ? "a \"}\" or \"]\" or a comma is missing before this place"
+                       : "the indentation of this line fits to nothing above it";
+  }
+  if (has("EOF in scalar")) return "a closing quote is missing";
+  if (has("unknown token") || has("CHAR_IN")) return "text that begins like this needs quotes";
+  return "";
+}
+
+/// Positions of what yaml-cpp would take wrongly or slowly. nullopt: nothing.
+std::optional<Diagnostic> refusal_before_parsing(const std::string& file, std::string_view text,
+                                                 const Lines& lines) {
+  const auto finding = [&](const char* code, std::size_t offset, std::string message,
+                           std::string help) {
+    const Mark mark = lines.mark(offset, 1);
+    return Diagnostic{code, Severity::error,    {file, mark.line, mark.column, mark.end_column},
+                      "",   std::move(message), std::move(help),
+                      {}};
+  };
+  const std::size_t valid = valid_utf8_prefix(text);
+  if (valid != text.size()) {
+    return finding(code::bad_character, valid, "this is not valid UTF-8",
+                   "save the file in the encoding UTF-8");
+  }
+  std::size_t openers = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    // 0x04 would even end the file silently: yaml-cpp uses it as its end mark.
+    if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7F) {
+      return finding(code::bad_character, i, fmt::format("the control character 0x{:02x}", c),
+                     "write it as an escape in double quotes, as in \"\\x1b\"");
+    }
+    // yaml-cpp reads a flow collection to the end of its line before it reports anything, with
+    // some 100 bytes of memory for each of these.
+    if (c == '[' || c == '{' || c == ',') ++openers;
+    if (openers > yaml_nodes_max) {
+      return finding(code::too_large, i,
+                     fmt::format("the file has more than {} values", yaml_nodes_max), "");
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+const Node* Node::find(std::string_view wanted) const {
+  const auto found = std::find_if(children.begin(), children.end(),
+                                  [&](const Node& child) { return child.key == wanted; });
+  return kind == Kind::map && found != children.end() ? &*found : nullptr;
+}
+
+Place Node::place() const { return {file ? *file : "", mark.line, mark.column, mark.end_column}; }
+
+Place Node::key_place() const {
+  if (key_mark.line == 0) return place();
+  return {file ? *file : "", key_mark.line, key_mark.column, key_mark.end_column};
+}
+
+ScalarKind core_kind(std::string_view plain) {
+  for (const std::string_view word : {"true", "True", "TRUE", "false", "False", "FALSE"}) {
+    if (plain == word) return ScalarKind::boolean;
+  }
+  const auto all_in = [](std::string_view text, std::string_view set) {
+    return !text.empty() && text.find_first_not_of(set) == std::string_view::npos;
+  };
+  if (plain.substr(0, 2) == "0x" && all_in(plain.substr(2), "0123456789abcdefABCDEF")) {
+    return ScalarKind::integer;
+  }
+  if (plain.substr(0, 2) == "0o" && all_in(plain.substr(2), "01234567")) return ScalarKind::integer;
+  if (!plain.empty() && (plain.front() == '-' || plain.front() == '+')) plain.remove_prefix(1);
+  if (all_in(plain, "0123456789")) return ScalarKind::integer;
+  for (const std::string_view word : {".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"}) {
+    if (plain == word) return ScalarKind::number;
+  }
+  if (const std::size_t e = plain.find_first_of("eE"); e != std::string_view::npos) {
+    std::string_view exponent = plain.substr(e + 1);
+    if (!exponent.empty() && (exponent.front() == '-' || exponent.front() == '+')) {
+      exponent.remove_prefix(1);
+    }
+    if (!all_in(exponent, "0123456789")) return ScalarKind::text;
+    plain = plain.substr(0, e);
+  }
+  const bool has_digit = plain.find_first_of("0123456789") != std::string_view::npos;
+  const bool is_number =
+      has_digit && all_in(plain, "0123456789.") && std::count(plain.begin(), plain.end(), '.') <= 1;
+  return is_number ? ScalarKind::number : ScalarKind::text;
+}
+
+std::optional<Node> parse_yaml(const std::string& file, std::string_view text,
+                               Diagnostics& diagnostics) {
+  if (text.size() > yaml_bytes_max) {
+    diagnostics.add(
+        {code::too_large, Severity::error, {file}, "", "the file is larger than 1 MiB", "", {}});
+    return std::nullopt;
+  }
+  if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);
+  diagnostics.add_source(file, std::string(text));
+  const Lines lines(text);
+  if (auto refused = refusal_before_parsing(file, text, lines)) {
+    diagnostics.add(*std::move(refused));
+    return std::nullopt;
+  }
+  Builder builder(file, lines, diagnostics);
+  try {
+    std::istringstream in{std::string(text)};
+    YAML::Parser parser(in);
+    while (parser.HandleNextDocument(builder)) {
+    }
+  } catch (Refusal& refusal) {
+    diagnostics.add(std::move(refusal.diagnostic));
+    return std::nullopt;
+  } catch (const YAML::Exception& e) {
+    const Mark mark = e.mark.is_null() ? Mark{} : lines.mark(lines.offset(e.mark), 1);
+    diagnostics.add({code::not_yaml,
+                     Severity::error,
+                     {file, mark.line, mark.column, mark.end_column},
+                     "",
+                     fmt::format("this is not YAML: {}", e.msg),
+                     help_for(e.msg),
+                     {}});
+    return std::nullopt;
+  }
+  return builder.take_root();
+}
+
+}  // namespace penstock::config

@@ -9,6 +9,7 @@
 #include "agent/base/wire.hpp"
 #include "agent/daemon/exit_code.hpp"
 #include "agent/daemon/json_line.hpp"
+#include "agent/forward/message.hpp"
 
 namespace penstock::daemon {
 namespace {
@@ -161,12 +162,13 @@ class Exporter {
 
   /// false: the content is no batch, and nothing of it was written.
   bool write_batch(const Row& row, std::string_view content) {
-    if (!for_each_event(content, [](std::string_view) { return true; }).ok()) return false;
+    const std::vector<std::string_view> events = forward::split_array(content);
+    if (events.size() != row.key.count) return false;
     std::uint64_t seq = row.key.seq;
-    return for_each_event(
-               content,
-               [&](std::string_view event) { return seq++ < request_.from || emit(event); })
-        .ok();
+    for (const std::string_view event : events) {
+      if (seq++ >= request_.from && !emit(event)) break;
+    }
+    return true;
   }
 
   void write_loss(const Row& row, const std::string& stream, LossReason reason, bool is_exact) {
@@ -235,36 +237,6 @@ Answer run_buffer_command(const ControlRequest& request, const Store& store,
   if (request.command == "buffer.export") return Exporter(request, store, facts, sink).run();
   if (request.command == "buffer.verify") return verify(store, sink);
   return {exit_usage, fmt::format("unknown command \"{}\"", request.command)};
-}
-
-Result<void> for_each_event(std::string_view batch,
-                            const std::function<bool(std::string_view)>& each) {
-  const Error no_batch{Errc::corrupt, "the content is not an array of objects"};
-  if (batch.size() < 2 || batch.front() != '[' || batch.back() != ']') return no_batch;
-  std::size_t start = 1;
-  int depth = 0;
-  bool is_in_string = false;
-  for (std::size_t i = 1; i + 1 < batch.size(); ++i) {
-    const char c = batch[i];
-    if (is_in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        is_in_string = false;
-      }
-    } else if (c == '"') {
-      is_in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (depth == 0) start = i;
-      ++depth;
-    } else if (c == '}' || c == ']') {
-      if (--depth < 0) return no_batch;
-      if (depth == 0 && !each(batch.substr(start, i + 1 - start))) return {};
-    } else if (depth == 0 && c != ',') {
-      return no_batch;
-    }
-  }
-  return depth == 0 && !is_in_string ? Result<void>() : Result<void>(no_batch);
 }
 
 }  // namespace penstock::daemon

@@ -3,9 +3,7 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <string>
-#include <string_view>
 
 #include "agent/daemon/control.hpp"
 #include "agent/daemon/line_sink.hpp"
@@ -31,10 +29,5 @@ bool is_long_command(const ControlRequest& request);
 /// Answers with exit_usage to other commands. Thread: any, one command at a time.
 Answer run_buffer_command(const ControlRequest& request, const buffer::Store& store,
                           const BufferFacts& facts, LineSink& sink);
-
-/// Cuts `[{…},{…}]`, as the batches are stored, into its objects. each(object) returns false to
-/// end. corrupt: the text is no such array.
-Result<void> for_each_event(std::string_view batch,
-                            const std::function<bool(std::string_view)>& each);
 
 }  // namespace penstock::daemon

@@ -126,6 +126,7 @@ bool Supervisor::wait_before_restart(Worker& worker, const Error& error, std::ui
     s.last_error_unix_us = s.since_unix_us;
     s.next_try_unix_us = s.since_unix_us + delay.count();
     s.restarts += 1;
+    s.failures_in_a_row = failures;
   });
   if (!session.sleep_for(delay)) return false;
   // Until then the last durable position is not known, and run() would read it.

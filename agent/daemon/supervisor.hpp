@@ -32,6 +32,7 @@ struct ConnectorStatus {
   ConnectorState state = ConnectorState::running;
   std::int64_t since_unix_us = 0;
   std::uint32_t restarts = 0;
+  std::uint32_t failures_in_a_row = 0;  ///< without a run of a minute in between
   std::string last_error;               ///< of the last run that failed; stays while running again
   std::int64_t last_error_unix_us = 0;  ///< 0: none yet
   std::int64_t next_try_unix_us = 0;    ///< waiting: when; else 0

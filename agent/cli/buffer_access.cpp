@@ -1,0 +1,75 @@
+#include "agent/cli/buffer_access.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agent/base/log.hpp"
+#include "agent/cli/configuration.hpp"
+#include "agent/cli/logging.hpp"
+#include "agent/daemon/buffer_commands.hpp"
+#include "agent/daemon/exit_code.hpp"
+#include "agent/daemon/store_opening.hpp"
+
+namespace penstock::cli {
+namespace {
+
+using daemon::Answer;
+namespace fs = std::filesystem;
+
+/// A running agent may be busy with a long walk before it says the next word.
+constexpr std::chrono::milliseconds patience{30'000};
+
+Answer ask_agent(const fs::path& socket, const daemon::ControlRequest& request,
+                 daemon::LineSink& sink) {
+  const Result<Answer> answer = daemon::ask(socket, request, sink, patience);
+  if (answer.ok()) return *answer;
+  if (answer.error().code == Errc::stopped) return {};  // stdout was closed: finish_output() tells
+  if (answer.error().code == Errc::invalid) return {daemon::exit_permission, answer.error().text};
+  return {daemon::exit_unavailable, answer.error().text};
+}
+
+Answer open_and_run(const fs::path& path, const daemon::ControlRequest& request,
+                    daemon::LineSink& sink) {
+  buffer::StoreOptions options;  // no device: nothing is made or begun anew
+  options.path = path;
+  options.max_size = buffer::max_size_min;
+  options.preallocate = false;
+  buffer::OpenReport report;
+  auto store = buffer::Store::open(options, report);
+  if (!store.ok()) {
+    return {daemon::exit_code_of_open(path, store.error()), store.error().text};
+  }
+  Answer answer = daemon::run_buffer_command(request, **store, {path, false}, sink);
+  (*store)->close();
+  return answer;
+}
+
+}  // namespace
+
+Answer access_buffer(const Globals& globals, const daemon::ControlRequest& request,
+                     daemon::LineSink& sink) {
+  set_up_logging_for(globals, "warn");
+  if (!globals.socket.empty()) return ask_agent(globals.socket, request, sink);
+  const fs::path path = buffer_path_or_default(globals);
+  if (daemon::is_buffer_held(path)) {
+    Answer answer = ask_agent(daemon::client_socket_path({}, path), request, sink);
+    if (answer.exit_code != daemon::exit_unavailable) return answer;
+    return {daemon::exit_try_again,
+            fmt::format("a process holds the buffer {} and does not answer: {}",
+                        penstock::quoted(path.string()), answer.text)};
+  }
+  std::error_code error;
+  const bool is_there = fs::exists(path / "buffer.mdb", error);
+  if (error) {
+    return {error == std::errc::permission_denied ? daemon::exit_permission : daemon::exit_io,
+            fmt::format("{}: {}", penstock::quoted(path.string()), error.message())};
+  }
+  if (!is_there) {
+    return {daemon::exit_unavailable,
+            fmt::format("there is no buffer at {}", penstock::quoted(path.string()))};
+  }
+  return open_and_run(path, request, sink);
+}
+
+}  // namespace penstock::cli

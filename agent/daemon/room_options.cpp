@@ -1,0 +1,76 @@
+#include "agent/daemon/room_options.hpp"
+
+#include <algorithm>
+
+namespace penstock::daemon {
+namespace {
+
+Result<forward::Credentials> read_credentials(const config::UpstreamSettings& upstream) {
+  forward::Credentials credentials;
+  credentials.user = upstream.user;
+  if (upstream.has_password && upstream.section) {
+    PENSTOCK_TRY_ASSIGN(const config::Secret password, upstream.section->secret("password"));
+    credentials.password = password.reveal();
+  }
+  return credentials;
+}
+
+}  // namespace
+
+pipeline::IntakeOptions intake_options(const config::AgentConfig& config, const std::string& boot) {
+  pipeline::IntakeOptions options;
+  options.device = config.agent.id;
+  options.tags = config.agent.tags;
+  options.boot = boot;
+  options.build_time_us = PENSTOCK_BUILD_TIME_S * std::int64_t{1'000'000};
+  options.commit_every = config.buffer.commit.every;
+  options.commit_max_delay = config.buffer.commit.max_delay;
+  options.commit_bytes = config.buffer.commit.bytes;
+  options.write_budget_bytes_per_s = config.buffer.write_budget_bytes_per_s;
+  if (config.upstream) {
+    options.batch_events_max = config.upstream->batch_events_max;
+    options.batch_bytes_max = config.upstream->batch_bytes_max;
+    options.event_bytes_max = std::min(options.event_bytes_max, options.batch_bytes_max - 2);
+  }
+  return options;
+}
+
+pipeline::SourceOptions source_options(const BuiltConnector& built) {
+  pipeline::SourceOptions options;
+  options.name = built.entry->name;
+  options.type = built.entry->type;
+  options.is_rereadable = built.type->is_rereadable;
+  options.tags = built.entry->tags;
+  options.streams_max = built.entry->streams_max;
+  return options;
+}
+
+forward::ForwardOptions forward_options(const config::AgentConfig& config,
+                                        const config::UpstreamSettings& upstream,
+                                        const std::string& boot) {
+  forward::ForwardOptions options;
+  options.brokers = upstream.brokers;
+  options.protocol = forward::parse_protocol_choice(upstream.protocol);
+  options.client_id =
+      upstream.client_id.empty() ? "penstock-" + config.agent.id : upstream.client_id;
+  if (!upstream.user.empty() || upstream.has_password) {
+    options.credentials = [upstream] { return read_credentials(upstream); };
+  }
+  options.tls = {upstream.tls.ca, upstream.tls.cert, upstream.tls.key, upstream.tls.insecure};
+  options.device = config.agent.id;
+  options.boot = boot;
+  options.version = PENSTOCK_VERSION;
+  options.prefix = upstream.prefix;
+  options.topic = upstream.topic;
+  options.compression =
+      upstream.compression == "zstd" ? forward::Compression::zstd : forward::Compression::none;
+  options.in_flight_max = upstream.in_flight_max;
+  options.rate_limit_bytes_per_s = static_cast<std::uint64_t>(upstream.rate_limit_bytes_per_s);
+  options.keep_alive = std::chrono::duration_cast<std::chrono::seconds>(upstream.keep_alive);
+  options.ack_timeout = upstream.ack_timeout;
+  options.failover_after = upstream.failover_after;
+  options.back_to_first = upstream.back_to_first;
+  return options;
+}
+
+}  // namespace penstock::daemon

@@ -1,0 +1,23 @@
+// Opening the store by the configuration, and saying in one line and one exit code why it cannot
+// be.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "agent/base/result.hpp"
+#include "buffer/store.hpp"
+#include "config/agent_config.hpp"
+
+namespace penstock::daemon {
+
+buffer::StoreOptions store_options(const config::AgentConfig& config);
+
+/// Why Store::open failed, as an exit code: exit_try_again if another process holds it,
+/// exit_permission, exit_data (a newer format, damage), exit_cannot_create or exit_io.
+int exit_code_of_open(const std::filesystem::path& buffer_dir, const Error& error);
+
+/// Whether a process holds the buffer's lock.
+bool is_buffer_held(const std::filesystem::path& buffer_dir);
+
+}  // namespace penstock::daemon

@@ -52,10 +52,21 @@ LmdbStore::LmdbStore(const StoreOptions& options, Directory directory, OpenFile 
   streams_.load(file.state.streams);
   durable_id_ = counters_.next_id - 1;
   file_pages_ = env_->file_pages();
-  if (auto txn = env_->begin_read(); txn.ok()) {
-    if (const auto pages = txn->pages(); pages.ok()) used_pages_ = *pages;
-  }
+  // Where this cannot be read, the first commit will say so.
+  static_cast<void>(look_at_file().ok());
   look_at_disk();
+}
+
+Result<void> LmdbStore::look_at_file() {
+  PENSTOCK_TRY_ASSIGN(Txn txn, env_->begin_read());
+  PENSTOCK_TRY_ASSIGN(used_pages_, txn.pages());
+  for (std::size_t i = 0; i < priority_count; ++i) {
+    PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table_of(static_cast<Priority>(i))));
+    PENSTOCK_TRY_ASSIGN(const bool found, cursor.first());
+    const auto oldest = found ? decode_row_key(cursor.key()) : std::nullopt;
+    trimmed_[i] = oldest ? oldest->key.id - 1 : durable_id_.load();
+  }
+  return {};
 }
 
 std::uint64_t LmdbStore::buffer_time_us() const {

@@ -71,6 +71,8 @@ class LmdbStore final : public Store {
     Effects effects;
   };
 
+  Result<void> look_at_file();
+
   // Each within a turn.
   Result<Effects> build(Txn& txn, std::vector<PackedRow>& rows,
                         std::span<const NewPosition> positions, bool is_clean);

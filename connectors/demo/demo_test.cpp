@@ -59,7 +59,7 @@ TEST_CASE("the values are fixed for good: a resumed series must not break at an 
   const Signals signals(1, 5);
   CHECK(signals.sine(0) == 20.0);
   CHECK(signals.sine(15) == 30.0);
-  CHECK(signals.sine(1'000'000'000'000'005) == signals.sine(25));
+  CHECK(signals.sine(60'000'000'000'015) == 30.0);
   CHECK(signals.walk(0) == 42.713);
   CHECK(signals.walk(1) == 43.788);
   CHECK(signals.walk(123'456'789'012) == 62.421);

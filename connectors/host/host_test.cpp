@@ -12,14 +12,13 @@
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <random>
 
 #include "agent/base/text.hpp"
 #include "tests/support/fake_session.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::connectors::host {
-
-extern const ConnectorType type;
 
 namespace {
 
@@ -448,6 +447,41 @@ TEST_CASE("nonsense in the tree is no reading and no harm") {
   CHECK(find(polls[1], "clock") != nullptr);
 }
 
+TEST_CASE("damage anywhere in the tree does no harm") {
+  std::mt19937 random(20261124);  // a fixed seed: the same damage in every run
+  Machine machine;
+  machine.become("gateway_at_0s");
+  std::vector<std::filesystem::path> files;
+  for (const char* root : {"proc", "sys"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(machine / root)) {
+      if (entry.is_regular_file()) files.push_back(entry.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  Settings settings = machine.settings(all_groups);
+  settings.per_core = true;
+  const auto connector = make_host(settings);
+  const auto damage = [&] {
+    for (int i = 0; i < 5; ++i) {
+      const auto& file = files[random() % files.size()];
+      std::string content = tests::read_file(file);
+      const std::size_t at = content.empty() ? 0 : random() % content.size();
+      switch (random() % 4) {
+        case 0: content.resize(at); break;
+        case 1: content.insert(at, std::string(random() % 5, "\n :\\9-"[random() % 7])); break;
+        case 2: content.insert(at, content); break;
+        default:
+          if (!content.empty()) content[at] = static_cast<char>(random());
+      }
+      content.resize(std::min<std::size_t>(content.size(), 20'000));
+      tests::write_file(file, content);
+    }
+  };
+  const Polls polls = poll_all(*connector, std::vector<std::function<void()>>(150, damage));
+  CHECK(polls.size() == 151);
+  for (const auto& poll : polls) CHECK(find(poll, "clock") != nullptr);
+}
+
 TEST_CASE("the number of items in one poll is bounded") {
   Machine machine;
   std::string disks;
@@ -515,32 +549,6 @@ TEST_CASE("a proc_root that is not there is unavailable, and found once it comes
   CHECK_THAT(result.error().text, Catch::Contains("No such file or directory"));
   machine.write("proc/loadavg", "0.35 0.30 0.25 2/212 20411\n");
   CHECK(poll_all(*connector)[0].size() == 1);
-}
-
-TEST_CASE("options have the documented defaults, and bad ones name their place") {
-  config::Diagnostics diagnostics;
-  const auto make = [&](std::string_view yaml) -> Result<std::unique_ptr<Connector>> {
-    auto section = config::Section::parse(yaml, type.options, diagnostics);
-    if (!section.ok()) return section.error();
-    return type.make(*section);
-  };
-  SECTION("defaults") { CHECK(make("{}").ok()); }
-  SECTION("all written") {
-    CHECK(make("every: 100ms\ncollect: [cpu, clock]\nper_core: true\n"
-               "disk: {include: [sda]}\nfilesystem: {extra_types: [tmpfs]}\n")
-              .ok());
-  }
-  SECTION("an unknown group") {
-    CHECK_FALSE(make("every: 1s\ncollect: [cpu, gpu]\n").ok());
-    CHECK(diagnostics.all().at(0).place.line == 2);
-  }
-  SECTION("too often") { CHECK_FALSE(make("every: 10ms\n").ok()); }
-  SECTION("a network file system") {
-    const auto made = make("every: 1s\nfilesystem:\n  extra_types: [nfs4]\n");
-    REQUIRE_FALSE(made.ok());
-    CHECK(made.error().code == Errc::invalid);
-    CHECK(diagnostics.all().at(0).place.line == 3);
-  }
 }
 
 TEST_CASE("this machine is read within its own bounds") {

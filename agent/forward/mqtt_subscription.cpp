@@ -19,6 +19,8 @@ namespace {
 constexpr std::chrono::seconds subscribe_time_max{10};
 constexpr int silent_closes_max = 3;
 constexpr std::uint32_t queued_max = 1;
+// Paho C 1.3.12 writes larger values as if they were negative: "never" would become 255 s.
+constexpr std::uint32_t expiry_max_s = 0x7FFF'FFFF;
 
 struct Failure {
   Error error;
@@ -194,14 +196,16 @@ void Subscription::start(Connection& connection) {
     if (options.connect.protocol == Protocol::v5) {
       connect.set_clean_start(false);
       mqtt::properties properties;
-      properties.add(mqtt::property(mqtt::property::SESSION_EXPIRY_INTERVAL,
-                                    static_cast<std::int32_t>(options.session_expiry_s)));
+      const auto expiry_s =
+          static_cast<std::int32_t>(std::min(options.session_expiry_s, expiry_max_s));
+      properties.add(mqtt::property(mqtt::property::SESSION_EXPIRY_INTERVAL, expiry_s));
       connect.set_properties(std::move(properties));
     } else {
       connect.set_clean_session(false);
     }
   }
-  connection.client->connect(std::move(connect), nullptr, connection);
+  // Copied: moved options lose their properties on the way (Paho C++ 1.2.0).
+  connection.client->connect(connect, nullptr, connection);
 }
 
 Result<void> Subscription::subscribe(std::span<const std::string> filters) {

@@ -21,8 +21,8 @@ struct SubscriptionOptions {
   /// true: the broker keeps the session, so that messages that come while we are away are delivered
   /// at the next connect with the same client id. false: clean start.
   bool is_persistent = false;
-  /// Of a persistent session; the default never expires. MQTT 5 only: 3.1.1 brokers decide.
-  std::uint32_t session_expiry_s = 0xFFFF'FFFF;
+  /// Of a persistent session, at most and by default 68 years. MQTT 5 only: 3.1.1 brokers decide.
+  std::uint32_t session_expiry_s = 0x7FFF'FFFF;
   /// Bytes of payload that may wait for next_message(); beyond them the socket is not read.
   std::size_t queue_bytes_max = std::size_t{16} << 20;
 };

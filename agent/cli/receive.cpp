@@ -159,7 +159,10 @@ bool Receiver::prepare() {
   }
   const bool is_throwaway = options_.client_id.empty() && options_.state_file.empty();
   if (is_throwaway) link_.session_expiry_s = throwaway_session_expiry_s;
-  return read_password();
+  if (!read_password()) return false;
+  is_saved_ = false;  // the client id has to be on disk before the broker keeps a session for it
+  save();
+  return failure_ == 0;
 }
 
 bool Receiver::read_password() {

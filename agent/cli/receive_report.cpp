@@ -175,7 +175,9 @@ void Reporter::undecodable(std::string_view topic, std::size_t size, std::string
 }
 
 void Reporter::progress(const Sums& sums) {
-  if (style_.is_quiet) return;
+  const std::uint64_t seen = sums.counts.events + sums.counts.repeats + sums.counts.loss_records;
+  if (style_.is_quiet || seen == seen_before_) return;
+  seen_before_ = seen;
   const double seconds = sums.seconds - seconds_before_;
   const auto more = static_cast<double>(sums.counts.events - events_before_);
   const double rate = seconds > 0 ? more / seconds : 0;

@@ -53,6 +53,7 @@ class Reporter {
     std::uint64_t other = 0;  ///< messages that are no batches by their topic
     double seconds = 0;
   };
+  /// Says nothing if nothing came since the last call.
   void progress(const Sums& sums);
   void summary(const Sums& sums, int exit_code);
 
@@ -70,6 +71,7 @@ class Reporter {
   Limited late_;
   Limited untracked_;
   Limited undecodable_;
+  std::uint64_t seen_before_ = 0;
   std::uint64_t events_before_ = 0;
   double seconds_before_ = 0;
 };

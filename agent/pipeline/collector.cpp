@@ -71,8 +71,7 @@ Collector::Lane& Collector::lane_of(Source& source) {
 /// Takes chunks until there are none, or enough for a commit. An error leaves the chunk queued.
 Result<void> Collector::collect(bool is_last) {
   PENSTOCK_TRY(collect_own());
-  while (!is_full()) {
-    if (!is_last && is_commit_due()) break;
+  while (!is_full() && (is_last || !inbox_.is_flush_ready(is_holding_back_))) {
     if (!inbox_.take(is_holding_back_, taken_)) break;
     if (auto added = add(lane_of(*taken_.source), taken_.chunk, ClockMembers::none); !added.ok()) {
       inbox_.put_back(taken_);

@@ -1,7 +1,6 @@
 #include "agent/pipeline/pace.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace penstock::pipeline {
 namespace {
@@ -56,20 +55,23 @@ std::int64_t CommitPace::due_us(std::int64_t now_us, std::size_t bytes) {
   if (due == never || options_.budget_bytes_per_s <= 0) return due;
   const double missing = cost_of(bytes) - tokens_at(now_us);
   if (missing <= 0) return due;
-  if (now_us >= due) is_stretched_ = true;
   const std::int64_t since = std::min(rows_since_us_, idle_since_us_);
   const auto wait = static_cast<std::int64_t>(
       std::min(missing / options_.budget_bytes_per_s * us_per_s, 1e15) + 1);
-  return std::max(due, std::min(now_us + wait, since + options_.max_delay.count()));
+  const std::int64_t stretched = std::min(now_us + wait, since + options_.max_delay.count());
+  if (stretched > due) is_stretched_ = true;
+  return std::max(due, stretched);
 }
 
 bool CommitPace::note_commit(std::int64_t now_us, std::size_t bytes) {
+  const bool was_stretched = is_stretched_ && now_us > unstretched_due_us();
+  is_stretched_ = false;
   tokens_ = std::max(-capacity_, tokens_at(now_us) - cost_of(bytes));
   tokens_us_ = now_us;
   last_commit_us_ = now_us;
   rows_since_us_ = never;
   idle_since_us_ = never;
-  return std::exchange(is_stretched_, false);
+  return was_stretched;
 }
 
 }  // namespace penstock::pipeline

@@ -53,7 +53,7 @@ class CommitPace {
   std::int64_t last_commit_us_;
   std::int64_t rows_since_us_ = never;
   std::int64_t idle_since_us_ = never;
-  bool is_stretched_ = false;  // the next commit would have been due without the budget
+  bool is_stretched_ = false;  // the next commit was told to wait for the budget
 };
 
 }  // namespace penstock::pipeline

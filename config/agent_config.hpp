@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -80,7 +81,6 @@ struct ConnectorEntry {
   std::string name;
   std::string type;
   std::map<std::string, std::string> tags;
-  std::string when_full;  ///< auto
   std::uint32_t streams_max = 4096;
   Section section;  ///< the type's own options
 };
@@ -103,6 +103,10 @@ struct LoadRequest {
   std::filesystem::path file;
   bool read_fragments = true;  ///< conf.d/*.yaml beside the file
   std::span<const TypeOptions> types;
+  /// Called for every well-formed connector if load() is going to fail for another reason, so that
+  /// what the connector's type finds is told in the same run.
+  std::function<void(const ConnectorEntry&)> check_anyway = {};
+  std::filesystem::path machine_id_file = "/etc/machine-id";
 };
 
 /// A loaded configuration: values, and the merged tree for `show`.
@@ -121,12 +125,12 @@ Result<LoadedConfig> load(const LoadRequest& request, Diagnostics& diagnostics);
 /// The tables of the fixed sections, for describe, schema and the documents.
 std::span<const Option>
 root_options();  ///< agent, buffer, upstream, defaults (connectors is apart)
-std::span<const Option> connector_common_options();  ///< type, tags, when_full, …
+std::span<const Option> connector_common_options();  ///< type, tags, max_streams
 
 /// JSON Schema (draft 2020-12) of the whole file for these types.
 std::string json_schema(std::span<const TypeOptions> types);
-/// Option table as Markdown (for README and documents), text (for a terminal), JSON, or a YAML
-/// sample.
+/// Option table as Markdown (for README and documents), text (for a terminal) or JSON. Options of
+/// sections have dotted names; in JSON they are "children".
 std::string options_as_markdown(std::span<const Option> options);
 std::string options_as_text(std::span<const Option> options);
 std::string options_as_json(std::span<const Option> options);

@@ -22,9 +22,14 @@ class Expander {
  public:
   explicit Expander(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
 
-  void node(Node& node) {
+  void node(Node& node, const std::string& path) {
+    path_ = path;
     if (node.kind == Node::Kind::scalar && node.text.find('$') != std::string::npos) scalar(node);
-    for (Node& child : node.children) this->node(child);
+    std::size_t index = 0;
+    for (Node& child : node.children) {
+      this->node(child, node.kind == Node::Kind::map ? joined_path(path, child.key)
+                                                     : fmt::format("{}[{}]", path, index++));
+    }
   }
 
  private:
@@ -33,7 +38,7 @@ class Expander {
     diagnostics_.add({code,
                       Severity::error,
                       diagnostics_.narrowed(node.place(), written),
-                      node.key,
+                      path_,
                       std::move(message),
                       std::move(help),
                       {}});
@@ -79,7 +84,7 @@ class Expander {
     const std::string name(inside.substr(0, otherwise));
     if (!is_name(name)) {
       report(code::bad_variable, node, written,
-             fmt::format("{} is not the name of a variable", quoted(name)),
+             fmt::format("{} is not the name of a variable", penstock::quoted(name)),
              "write ${NAME} or ${NAME:-default}; for a dollar sign write $$");
       return false;
     }
@@ -104,11 +109,12 @@ class Expander {
   }
 
   Diagnostics& diagnostics_;
+  std::string path_;  // of the scalar at hand
   std::size_t bytes_left_ = expanded_bytes_max;
 };
 
 }  // namespace
 
-void expand(Node& root, Diagnostics& diagnostics) { Expander(diagnostics).node(root); }
+void expand(Node& root, Diagnostics& diagnostics) { Expander(diagnostics).node(root, ""); }
 
 }  // namespace penstock::config

@@ -136,7 +136,7 @@ std::optional<std::uint64_t> parse(const Words& words, std::string_view text,
     return std::nullopt;
   }
   if (number.empty() || !scaled(number, 1, max)) {
-    set_fault(fault, false, fmt::format("is not {}: {}", words.noun, quoted(text)),
+    set_fault(fault, false, fmt::format("is not {}: {}", words.noun, penstock::quoted(text)),
               std::string(words.examples));
     return std::nullopt;
   }
@@ -152,13 +152,13 @@ std::optional<std::uint64_t> parse(const Words& words, std::string_view text,
     const std::string_view meant = is_spaced ? trimmed : meant_unit(words.aliases, trimmed);
     set_fault(fault, false,
               is_spaced ? std::string("has a space before its unit")
-                        : fmt::format("has an unknown unit {}", quoted(trimmed)),
+                        : fmt::format("has an unknown unit {}", penstock::quoted(trimmed)),
               meant.empty() ? fmt::format("units are {}", list_of(words.units))
                             : fmt::format("did you mean {}{}{}?", number, meant, suffix));
     return std::nullopt;
   }
   const auto value = scaled(number, known->factor, max);
-  if (!value) set_fault(fault, false, fmt::format("is too large: {}", quoted(text)), "");
+  if (!value) set_fault(fault, false, fmt::format("is too large: {}", penstock::quoted(text)), "");
   return value;
 }
 
@@ -191,7 +191,7 @@ std::optional<double> parse_rate(std::string_view text, QuantityFault* fault) {
   const Unit* unit = find_unit(per_units, per);
   if (unit == nullptr) {
     const std::string_view meant = meant_unit(per_aliases, per);
-    set_fault(fault, false, fmt::format("has an unknown unit of time {}", quoted(per)),
+    set_fault(fault, false, fmt::format("has an unknown unit of time {}", penstock::quoted(per)),
               meant.empty() ? fmt::format("write {0}/s or {0}/day", size)
                             : fmt::format("did you mean {}/{}?", size, meant));
     return std::nullopt;

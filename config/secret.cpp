@@ -18,16 +18,16 @@ enum class Trust { owner_only, manager };  // manager: systemd guards its creden
 
 Result<void> check_file(const std::string& path, const struct stat& status, Trust trust) {
   if (!S_ISREG(status.st_mode)) {
-    return Error{Errc::invalid, fmt::format("{} is not a regular file", quoted(path))};
+    return Error{Errc::invalid, fmt::format("{} is not a regular file", penstock::quoted(path))};
   }
   if (trust == Trust::manager) return {};
   if ((status.st_mode & 077) != 0) {
     return Error{Errc::invalid, fmt::format("{} may be read by others (mode {:04o}): chmod 600 it",
-                                            quoted(path), status.st_mode & 07777U)};
+                                            penstock::quoted(path), status.st_mode & 07777U)};
   }
   if (status.st_uid != 0 && status.st_uid != ::geteuid()) {
-    return Error{Errc::invalid,
-                 fmt::format("{} belongs to another user ({})", quoted(path), status.st_uid)};
+    return Error{Errc::invalid, fmt::format("{} belongs to another user ({})",
+                                            penstock::quoted(path), status.st_uid)};
   }
   return {};
 }
@@ -37,20 +37,20 @@ Result<Secret> read_file(const std::string& path, Trust trust) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
   if (!fd.is_open()) {
     if (errno == ELOOP) {
-      return Error{Errc::invalid,
-                   fmt::format("{} is a symbolic link: name the file itself", quoted(path))};
+      return Error{Errc::invalid, fmt::format("{} is a symbolic link: name the file itself",
+                                              penstock::quoted(path))};
     }
-    return errno_error(quoted(path));
+    return errno_error(penstock::quoted(path));
   }
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return errno_error(quoted(path));
+  if (::fstat(fd.get(), &status) != 0) return errno_error(penstock::quoted(path));
   PENSTOCK_TRY(check_file(path, status, trust));
   std::string content(secret_bytes_max + 1, '\0');
   std::size_t size = 0;
   while (size < content.size()) {
     const ssize_t got = ::read(fd.get(), content.data() + size, content.size() - size);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno_error(quoted(path));
+    if (got < 0) return errno_error(penstock::quoted(path));
     if (got == 0) break;
     size += static_cast<std::size_t>(got);
   }
@@ -60,9 +60,10 @@ Result<Secret> read_file(const std::string& path, Trust trust) {
   Secret secret{std::string(text)};
   ::explicit_bzero(content.data(), content.size());
   if (size > secret_bytes_max) {
-    return Error{Errc::invalid, fmt::format("{} is too long for a secret", quoted(path))};
+    return Error{Errc::invalid, fmt::format("{} is too long for a secret", penstock::quoted(path))};
   }
-  if (secret.is_empty()) return Error{Errc::invalid, fmt::format("{} is empty", quoted(path))};
+  if (secret.is_empty())
+    return Error{Errc::invalid, fmt::format("{} is empty", penstock::quoted(path))};
   return secret;
 }
 
@@ -79,7 +80,7 @@ Result<Secret> read_credential(const std::string& name) {
   if (directory == nullptr || *directory == '\0') {
     return Error{Errc::unavailable,
                  fmt::format("there is no credential {}: systemd passes them with LoadCredential=",
-                             quoted(name))};
+                             penstock::quoted(name))};
   }
   return read_file(fmt::format("{}/{}", directory, name), Trust::manager);
 }

@@ -131,8 +131,7 @@ std::map<std::string, std::string> Section::text_map(std::string_view name) cons
 
 Section Section::section(std::string_view name) const {
   const Option& asked = option(name, OptionType::section);
-  return SectionMaker::make(root_, find(name), asked.children,
-                            path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name),
+  return SectionMaker::make(root_, find(name), asked.children, joined_path(path_, name),
                             diagnostics_);
 }
 
@@ -144,8 +143,7 @@ std::vector<Section> Section::section_list(std::string_view name) const {
   for (const Node& item : node->children) {
     sections.push_back(SectionMaker::make(
         root_, &item, asked.children,
-        fmt::format("{}{}{}[{}]", path_, path_.empty() ? "" : ".", name, sections.size()),
-        diagnostics_));
+        fmt::format("{}[{}]", joined_path(path_, name), sections.size()), diagnostics_));
   }
   return sections;
 }
@@ -163,9 +161,20 @@ Place Section::place(std::string_view name) const {
   return node != nullptr ? node->place() : node_->key_place();
 }
 
+Place Section::item_place(std::string_view name, std::size_t index) const {
+  const Node* node = find(name);
+  const bool has_item = node != nullptr && index < node->children.size();
+  return has_item ? node->children[index].place() : place(name);
+}
+
+Place Section::key_place(std::string_view name, std::string_view key) const {
+  const Node* node = find(name);
+  const Node* entry = node == nullptr ? nullptr : node->find(key);
+  return entry != nullptr ? entry->key_place() : place(name);
+}
+
 Error Section::invalid(std::string_view name, std::string message, std::string help) const {
-  const std::string path = name.empty() || path_.empty() ? fmt::format("{}{}", path_, name)
-                                                         : fmt::format("{}.{}", path_, name);
+  const std::string path = name.empty() ? path_ : joined_path(path_, name);
   const Place where = place(name);
   std::string text = fmt::format("{}{}{}{}{}", to_string(where), where.file.empty() ? "" : ": ",
                                  path, path.empty() ? "" : ": ", message);
@@ -183,8 +192,7 @@ Error Section::invalid(std::string_view name, std::string message, std::string h
 
 void Section::warn(std::string_view name, std::string message, std::string help) const {
   if (diagnostics_ == nullptr) return;
-  const std::string path = name.empty() || path_.empty() ? fmt::format("{}{}", path_, name)
-                                                         : fmt::format("{}.{}", path_, name);
+  const std::string path = name.empty() ? path_ : joined_path(path_, name);
   diagnostics_->add({code::warned_option,
                      Severity::warning,
                      place(name),

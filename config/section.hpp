@@ -52,6 +52,7 @@ class Section {
 
   /// Written, or has a default.
   bool has(std::string_view name) const;
+  bool has_written(std::string_view name) const { return find(name) != nullptr; }
 
   bool boolean(std::string_view name) const;
   std::int64_t integer(std::string_view name) const;
@@ -64,8 +65,8 @@ class Section {
   std::map<std::string, std::string> text_map(std::string_view name) const;
   Section section(std::string_view name) const;
   std::vector<Section> section_list(std::string_view name) const;
-  /// Reads the secret now, so that a changed file is seen. unavailable: file, variable or
-  /// credential is missing; invalid: others may read the file.
+  /// Reads the secret now, so that a changed file is seen; empty if absent. unavailable: file,
+  /// variable or credential is missing; invalid: others may read the file.
   Result<Secret> secret(std::string_view name) const;
 
   /// Reports a finding at the option's value (at the section itself for ""), and returns the error
@@ -75,7 +76,11 @@ class Section {
 
   /// "connectors.boiler"; "" for the root.
   const std::string& path() const { return path_; }
+  /// Of the option's value; of the section itself for "" and for what was not written.
   Place place(std::string_view name) const;
+  /// Of one item of a list, or of the key of one entry of a map; else as place().
+  Place item_place(std::string_view name, std::size_t index) const;
+  Place key_place(std::string_view name, std::string_view key) const;
 
  private:
   friend class SectionMaker;  // the validator's way in

@@ -15,10 +15,6 @@ namespace {
 constexpr std::size_t suggestion_bytes_max = 64;
 constexpr std::string_view secret_keys[] = {"file", "env", "credential"};
 
-std::string joined(const std::string& path, std::string_view name) {
-  return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
-}
-
 std::string_view nearest_choice(std::string_view word, std::span<const std::string_view> choices) {
   return word.size() > suggestion_bytes_max ? std::string_view{} : nearest(word, choices);
 }
@@ -33,7 +29,7 @@ std::string described(const Node& node) {
   }
   const ScalarKind kind = node.is_plain ? core_kind(node.text) : ScalarKind::text;
   if (kind == ScalarKind::boolean) return "the boolean " + node.text;
-  if (kind == ScalarKind::text) return "the text " + quoted(node.text);
+  if (kind == ScalarKind::text) return "the text " + penstock::quoted(node.text);
   return "the number " + node.text;
 }
 
@@ -78,7 +74,7 @@ void Validator::report(const char* code, const Place& place, const std::string& 
 void Validator::report_type(const Node& node, const Option& option, const std::string& path,
                             std::string help) {
   report(code::wrong_type, node.place(), path,
-         fmt::format("{} must be {}, not {}", quoted(option.name), wanted(option.type),
+         fmt::format("{} must be {}, not {}", penstock::quoted(option.name), wanted(option.type),
                      described(node)),
          std::move(help));
 }
@@ -86,8 +82,9 @@ void Validator::report_type(const Node& node, const Option& option, const std::s
 void Validator::check_map(Node& node, Tables tables, const std::string& path, bool knows_all) {
   if (node.kind != Node::Kind::map && node.kind != Node::Kind::null) {
     report(code::wrong_type, node.place(), path,
-           path.empty() ? fmt::format("the file must be a map, not {}", described(node))
-                        : fmt::format("{} must be a map, not {}", quoted(path), described(node)),
+           path.empty()
+               ? fmt::format("the file must be a map, not {}", described(node))
+               : fmt::format("{} must be a map, not {}", penstock::quoted(path), described(node)),
            "write key: value");
     return;
   }
@@ -98,9 +95,9 @@ void Validator::check_map(Node& node, Tables tables, const std::string& path, bo
       if (option == nullptr) option = find_option(table, entry.key);
     }
     if (option != nullptr) {
-      check_value(entry, *option, joined(path, entry.key));
+      check_value(entry, *option, joined_path(path, entry.key));
     } else if (knows_all) {
-      check_unknown(entry, tables, joined(path, entry.key));
+      check_unknown(entry, tables, joined_path(path, entry.key));
     }
   }
   check_missing(node, tables, path);
@@ -119,16 +116,17 @@ void Validator::check_unknown(const Node& entry, Tables tables, const std::strin
   std::string help = near.empty() ? "" : fmt::format("did you mean \"{}\"?\n", near);
   help += fmt::format("keys here: {}", fmt::join(names, " "));
   report(code::unknown_key, entry.key_place(), path,
-         fmt::format("unknown key {}", quoted(entry.key)), std::move(help));
+         fmt::format("unknown key {}", penstock::quoted(entry.key)), std::move(help));
 }
 
 void Validator::check_missing(const Node& node, Tables tables, const std::string& path) {
   for (const auto& table : tables) {
     for (const Option& option : table) {
       if (!option.is_required || node.find(option.name) != nullptr) continue;
-      report(code::missing_key, node.key_place(), joined(path, option.name),
-             path.empty() ? fmt::format("{} is missing", quoted(option.name))
-                          : fmt::format("{} is missing in {}", quoted(option.name), quoted(path)),
+      report(code::missing_key, node.key_place(), joined_path(path, option.name),
+             path.empty() ? fmt::format("{} is missing", penstock::quoted(option.name))
+                          : fmt::format("{} is missing in {}", penstock::quoted(option.name),
+                                        penstock::quoted(path)),
              option.example.empty() ? std::string(option.doc)
                                     : fmt::format("write {}: {}", option.name, option.example));
     }
@@ -137,12 +135,13 @@ void Validator::check_missing(const Node& node, Tables tables, const std::string
 
 void Validator::check_value(Node& node, const Option& option, const std::string& path) {
   if (option.type == OptionType::section) {
-    check_map(node, option.children, path);
+    // A section without a table of its own (connectors) is checked by whoever knows it.
+    if (!option.children.empty()) check_map(node, option.children, path);
     return;
   }
   if (node.kind == Node::Kind::null) {
     report(code::no_value, node.key_place(), path,
-           fmt::format("{} has no value", quoted(option.name)),
+           fmt::format("{} has no value", penstock::quoted(option.name)),
            "give it one, or remove the line; text like null needs quotes");
     return;
   }
@@ -182,7 +181,7 @@ void Validator::check_text(Node& node, const Option& option, const std::string& 
     report_type(node, option, path, fmt::format("put it in quotes: \"{}\"", node.text));
   } else if (node.text.find('\0') != std::string::npos) {
     report(code::bad_character, node.place(), path,
-           fmt::format("{} holds a NUL byte", quoted(option.name)));
+           fmt::format("{} holds a NUL byte", penstock::quoted(option.name)));
   } else {
     check_choice(node, option, path);
   }
@@ -197,7 +196,8 @@ void Validator::check_choice(const Node& node, const Option& option, const std::
   std::string help = near.empty() ? "" : fmt::format("did you mean \"{}\"?\n", near);
   help += fmt::format("choices: {}", fmt::join(choices, " "));
   report(code::bad_choice, node.place(), path,
-         fmt::format("{} cannot be {}", quoted(option.name), quoted(node.text)), std::move(help));
+         fmt::format("{} cannot be {}", penstock::quoted(option.name), penstock::quoted(node.text)),
+         std::move(help));
 }
 
 void Validator::check_boolean(Node& node, const Option& option, const std::string& path) {
@@ -241,7 +241,7 @@ void Validator::check_quantity(Node& node, const Option& option, const std::stri
   }
   if (option.may_be_off) fault.help += fault.help.empty() ? "write off" : ", or off";
   report(fault.is_missing_unit ? code::needs_unit : code::bad_quantity, node.place(), path,
-         fmt::format("{} {}", quoted(option.name), fault.message), fault.help);
+         fmt::format("{} {}", penstock::quoted(option.name), fault.message), fault.help);
 }
 
 void Validator::check_bounds(const Node& node, const Option& option, const std::string& path,
@@ -256,8 +256,8 @@ void Validator::check_bounds(const Node& node, const Option& option, const std::
   const bool is_above = !option.max.empty() && value > bound(option.max);
   if (!is_below && !is_above) return;
   report(code::out_of_bounds, node.place(), path,
-         fmt::format("{} must be at {} {}", quoted(option.name), is_below ? "least" : "most",
-                     is_below ? option.min : option.max),
+         fmt::format("{} must be at {} {}", penstock::quoted(option.name),
+                     is_below ? "least" : "most", is_below ? option.min : option.max),
          option.may_be_off && is_below ? "or off" : "");
 }
 
@@ -265,7 +265,7 @@ void Validator::check_secret(Node& node, const Option& option, const std::string
   if (node.kind == Node::Kind::scalar) {
     diagnostics_.mask(node.place());
     report(code::plain_secret, node.place(), path,
-           fmt::format("{} may not stand here in clear", quoted(option.name)),
+           fmt::format("{} may not stand here in clear", penstock::quoted(option.name)),
            fmt::format("write {0}: {{file: /etc/penstock/secrets/{0}}} (mode 0600)\n"
                        "or {0}: {{env: NAME}}, or {0}: {{credential: NAME}} under systemd",
                        option.name));
@@ -275,7 +275,8 @@ void Validator::check_secret(Node& node, const Option& option, const std::string
       fmt::format("write {0}: {{file: PATH}}, {{env: NAME}} or {{credential: NAME}}", option.name);
   if (node.kind != Node::Kind::map || node.children.size() != 1) {
     report(code::bad_secret, node.place(), path,
-           fmt::format("{} must name one place to read the secret from", quoted(option.name)),
+           fmt::format("{} must name one place to read the secret from",
+                       penstock::quoted(option.name)),
            forms);
     return;
   }
@@ -288,11 +289,11 @@ void Validator::check_secret(Node& node, const Option& option, const std::string
       reference.key == "credential" && reference.text.find('/') != std::string::npos;
   if (!is_known) {
     diagnostics_.mask(reference.place());
-    report(code::bad_secret, reference.key_place(), joined(path, reference.key),
-           fmt::format("a secret cannot come from {}", quoted(reference.key)), forms);
+    report(code::bad_secret, reference.key_place(), joined_path(path, reference.key),
+           fmt::format("a secret cannot come from {}", penstock::quoted(reference.key)), forms);
   } else if (!is_text || leaves_directory) {
-    report(code::bad_secret, reference.place(), joined(path, reference.key),
-           fmt::format("{} must be a {}", quoted(reference.key),
+    report(code::bad_secret, reference.place(), joined_path(path, reference.key),
+           fmt::format("{} must be a {}", penstock::quoted(reference.key),
                        reference.key == "file" ? "path" : "name"),
            forms);
   } else {
@@ -321,7 +322,7 @@ void Validator::check_list(Node& node, const Option& option, const std::string& 
       check_map(item, option.children, item_path);
     } else if (item.kind != Node::Kind::scalar) {
       report(code::wrong_type, item.place(), item_path,
-             fmt::format("{} must be a list of text; here is {}", quoted(option.name),
+             fmt::format("{} must be a list of text; here is {}", penstock::quoted(option.name),
                          described(item)));
     } else {
       check_text(item, option, item_path);
@@ -339,9 +340,9 @@ void Validator::check_text_map(Node& node, const Option& option, const std::stri
     const Option element{
         .name = entry.key, .type = OptionType::text, .doc = option.doc, .choices = option.choices};
     if (entry.kind == Node::Kind::null) {
-      check_value(entry, element, joined(path, entry.key));
+      check_value(entry, element, joined_path(path, entry.key));
     } else {
-      check_scalar(entry, element, joined(path, entry.key));
+      check_scalar(entry, element, joined_path(path, entry.key));
     }
   }
 }

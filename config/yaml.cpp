@@ -14,6 +14,7 @@
 #include "agent/base/log.hpp"
 #include "agent/base/text.hpp"
 #include "config/codes.hpp"
+#include "config/excerpt.hpp"
 
 namespace penstock::config {
 namespace {
@@ -230,7 +231,7 @@ class Builder final : public YAML::EventHandler {
                       Severity::error,
                       node.key_place(),
                       "",
-                      fmt::format("the key {} is here twice", quoted(node.key)),
+                      fmt::format("the key {} is here twice", penstock::quoted(node.key)),
                       "remove one of them",
                       {*file_, mark.line, mark.column, mark.end_column}});
     return false;
@@ -246,9 +247,12 @@ class Builder final : public YAML::EventHandler {
 };
 
 /// What people can do about the parser's complaint.
-std::string help_for(const std::string& complaint) {
+std::string help_for(const std::string& complaint, std::string_view line) {
   const auto has = [&](std::string_view part) { return complaint.find(part) != std::string::npos; };
-  if (has("tab")) return "indent with spaces";
+  const std::size_t indent = line.find_first_not_of(" \t");
+  if (has("tab") || line.substr(0, indent).find('\t') != std::string_view::npos) {
+    return "indent with spaces, not with tabs";
+  }
   if (has("illegal map value")) return "a value with \": \" in it needs quotes";
   if (has("end of map") || has("end of sequence")) {
     return has("flow") ? "a \"}\" or \"]\" or a comma is missing before this place"
@@ -306,6 +310,10 @@ Place Node::place() const { return {file ? *file : "", mark.line, mark.column, m
 Place Node::key_place() const {
   if (key_mark.line == 0) return place();
   return {file ? *file : "", key_mark.line, key_mark.column, key_mark.end_column};
+}
+
+std::string joined_path(const std::string& path, std::string_view name) {
+  return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
 }
 
 ScalarKind core_kind(std::string_view plain) {
@@ -368,7 +376,7 @@ std::optional<Node> parse_yaml(const std::string& file, std::string_view text,
                      {file, mark.line, mark.column, mark.end_column},
                      "",
                      fmt::format("this is not YAML: {}", e.msg),
-                     help_for(e.msg),
+                     help_for(e.msg, line_of(text, mark.line)),
                      {}});
     return std::nullopt;
   }

@@ -43,6 +43,9 @@ struct Node {
   Place key_place() const;  ///< the value's place if there is no key
 };
 
+/// "buffer.commit"; the name alone at the root.
+std::string joined_path(const std::string& path, std::string_view name);
+
 /// What a plain scalar is in the core schema of YAML 1.2 (10.3.2). `no`, `on`, 12:30 are text.
 enum class ScalarKind { text, boolean, integer, number };
 ScalarKind core_kind(std::string_view plain);

@@ -1,0 +1,266 @@
+// The option tables of the fixed sections.
+#include "config/agent_config.hpp"
+
+namespace penstock::config {
+namespace {
+
+constexpr std::string_view log_levels[] = {"trace", "debug", "info", "warn", "error"};
+constexpr std::string_view full_policies[] = {"auto"};
+constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
+constexpr std::string_view compressions[] = {"none", "zstd"};
+
+constexpr Option log_options[] = {
+    {.name = "level",
+     .type = OptionType::choice,
+     .doc = "How much is logged",
+     .default_text = "info",
+     .choices = log_levels},
+};
+
+constexpr Option agent_options[] = {
+    {.name = "id",
+     .type = OptionType::text,
+     .doc = "Name of this device, in every topic and event: up to 64 of `A-Z a-z 0-9 . _ -`; made "
+            "from /etc/machine-id unless given",
+     .example = "gw-7"},
+    {.name = "tags",
+     .type = OptionType::text_map,
+     .doc = "Members that every event of this agent gets",
+     .example = "{site: plant-7}"},
+    {.name = "log", .type = OptionType::section, .doc = "The agent's log", .children = log_options},
+};
+
+constexpr Option commit_options[] = {
+    {.name = "every",
+     .type = OptionType::duration,
+     .doc = "Events are on disk at the latest this long after they were taken",
+     .default_text = "1s",
+     .min = "10ms",
+     .max = "1m"},
+    {.name = "max_delay",
+     .type = OptionType::duration,
+     .doc = "How far `write_budget` may stretch that",
+     .default_text = "10s",
+     .min = "10ms",
+     .max = "10m"},
+    {.name = "bytes",
+     .type = OptionType::size,
+     .doc = "A commit that has grown to this size does not wait any longer",
+     .default_text = "1MiB",
+     .min = "64KiB",
+     .max = "16MiB"},
+};
+
+constexpr Option buffer_options[] = {
+    {.name = "path",
+     .type = OptionType::text,
+     .doc = "Directory of the buffer; unless given, `buffer` in the state directory "
+            "(/var/lib/penstock for root)",
+     .example = "/var/lib/penstock/buffer"},
+    {.name = "max_size",
+     .type = OptionType::size,
+     .doc = "The buffer never holds more than this",
+     .default_text = "1GiB",
+     .min = "8MiB",
+     .max = "16TiB"},
+    {.name = "keep_free",
+     .type = OptionType::size,
+     .doc = "Room on its file system that the buffer leaves to others",
+     .default_text = "64MiB"},
+    {.name = "preallocate",
+     .type = OptionType::boolean,
+     .doc = "Reserve the file's blocks at start (up to 1GiB), so that a disk filled by others "
+            "stops nothing",
+     .default_text = "true"},
+    {.name = "write_budget",
+     .type = OptionType::rate,
+     .doc = "Above it, commits are made less often, down to one every `commit.max_delay`; spares "
+            "flash",
+     .default_text = "500MB/day",
+     .min = "1MB/day",
+     .may_be_off = true},
+    {.name = "commit",
+     .type = OptionType::section,
+     .doc = "When events are written",
+     .children = commit_options},
+    {.name = "when_full",
+     .type = OptionType::choice,
+     .doc = "auto: sources that can be read again wait; for others the oldest events make room, "
+            "and a loss record says so",
+     .default_text = "auto",
+     .choices = full_policies},
+};
+
+constexpr Option tls_options[] = {
+    {.name = "ca",
+     .type = OptionType::text,
+     .doc = "PEM file of the authorities to trust; the system's unless given",
+     .example = "/etc/penstock/tls/ca.pem"},
+    {.name = "cert",
+     .type = OptionType::text,
+     .doc = "PEM file of our certificate, if the broker asks for one",
+     .example = "/etc/penstock/tls/gw-7.pem"},
+    {.name = "key",
+     .type = OptionType::text,
+     .doc = "PEM file of its key",
+     .example = "/etc/penstock/tls/gw-7.key"},
+    {.name = "insecure",
+     .type = OptionType::boolean,
+     .doc = "Check neither the broker's certificate nor its name: for tests",
+     .default_text = "false"},
+};
+
+constexpr Option batch_options[] = {
+    {.name = "events",
+     .type = OptionType::integer,
+     .doc = "A message has at most this many events",
+     .default_text = "500",
+     .min = "1",
+     .max = "10000"},
+    {.name = "bytes",
+     .type = OptionType::size,
+     .doc = "A message has at most about this size, uncompressed",
+     .default_text = "96KiB",
+     .min = "4KiB",
+     .max = "1MiB"},
+};
+
+constexpr Option failover_options[] = {
+    {.name = "after",
+     .type = OptionType::duration,
+     .doc = "A broker that cannot be reached for so long is left for the next one",
+     .default_text = "20s",
+     .min = "1s",
+     .max = "1d"},
+    {.name = "back_to_first",
+     .type = OptionType::duration,
+     .doc = "How long to stay with another broker before the first one is tried again",
+     .default_text = "10m",
+     .min = "1s",
+     .max = "30d",
+     .may_be_off = true},
+};
+
+constexpr Option upstream_options[] = {
+    {.name = "brokers",
+     .type = OptionType::text_list,
+     .doc = "`mqtt://host:port` or `mqtts://host:port` (TLS), the preferred one first",
+     .is_required = true,
+     .example = "[\"mqtt://127.0.0.1:1883\"]"},
+    {.name = "protocol",
+     .type = OptionType::choice,
+     .doc = "MQTT version; auto: 5, or 3.1.1 with a broker that does not speak 5",
+     .default_text = "auto",
+     .choices = protocols},
+    {.name = "client_id",
+     .type = OptionType::text,
+     .doc = "MQTT client identifier; `penstock-` and the agent's id unless given",
+     .example = "penstock-gw-7"},
+    {.name = "user", .type = OptionType::text, .doc = "User name", .example = "gw-7"},
+    {.name = "password",
+     .type = OptionType::secret,
+     .doc = "Password, read at each connect",
+     .example = "{file: /etc/penstock/secrets/mqtt}"},
+    {.name = "tls",
+     .type = OptionType::section,
+     .doc = "For brokers with `mqtts://`",
+     .children = tls_options},
+    {.name = "prefix",
+     .type = OptionType::text,
+     .doc = "First level of every topic",
+     .default_text = "penstock"},
+    {.name = "topic",
+     .type = OptionType::text,
+     .doc = "Template of the topics of data, from `{prefix} {device} {kind} {stream}`",
+     .default_text = "{prefix}/{device}/{kind}/{stream}"},
+    {.name = "compression",
+     .type = OptionType::choice,
+     .doc = "zstd: batches are sent compressed, with the kind `zstd` in their topic",
+     .default_text = "none",
+     .choices = compressions},
+    {.name = "batch",
+     .type = OptionType::section,
+     .doc = "What goes into one message",
+     .children = batch_options},
+    {.name = "in_flight",
+     .type = OptionType::integer,
+     .doc = "Batches sent before the first of them is acknowledged",
+     .default_text = "8",
+     .min = "1",
+     .max = "16"},
+    {.name = "rate_limit",
+     .type = OptionType::rate,
+     .doc = "Sends no faster than this",
+     .default_text = "off",
+     .min = "1KiB/s",
+     .may_be_off = true},
+    {.name = "keep_alive",
+     .type = OptionType::duration,
+     .doc = "MQTT keep-alive interval, in whole seconds",
+     .default_text = "60s",
+     .min = "5s",
+     .max = "18h"},
+    {.name = "ack_timeout",
+     .type = OptionType::duration,
+     .doc = "A connection on which nothing was acknowledged for so long is given up",
+     .default_text = "30s",
+     .min = "1s",
+     .max = "1h"},
+    {.name = "failover",
+     .type = OptionType::section,
+     .doc = "Changing between brokers",
+     .children = failover_options},
+};
+
+constexpr Option default_options[] = {
+    {.name = "every",
+     .type = OptionType::duration,
+     .doc = "Interval of each connector that has an option `every` and does not set it",
+     .min = "1ms",
+     .example = "10s"},
+};
+
+constexpr Option sections[] = {
+    {.name = "agent",
+     .type = OptionType::section,
+     .doc = "Who this agent is",
+     .children = agent_options},
+    {.name = "buffer",
+     .type = OptionType::section,
+     .doc = "Where events wait on disk",
+     .children = buffer_options},
+    {.name = "upstream",
+     .type = OptionType::section,
+     .doc = "Where events go; without it the agent collects and keeps",
+     .children = upstream_options},
+    {.name = "defaults",
+     .type = OptionType::section,
+     .doc = "What connectors take unless they say otherwise",
+     .children = default_options},
+};
+
+constexpr Option common_options[] = {
+    {.name = "type",
+     .type = OptionType::text,
+     .doc = "What it reads: a type of `penstock list`",
+     .is_required = true,
+     .example = "file"},
+    {.name = "tags",
+     .type = OptionType::text_map,
+     .doc = "Members that every event of this connector gets, beside those of the agent",
+     .example = "{line: \"2\"}"},
+    {.name = "max_streams",
+     .type = OptionType::integer,
+     .doc = "Streams of its own; further parts share the connector's stream and carry the member "
+            "`part`",
+     .default_text = "4096",
+     .min = "1",
+     .max = "65536"},
+};
+
+}  // namespace
+
+std::span<const Option> root_options() { return sections; }
+std::span<const Option> connector_common_options() { return common_options; }
+
+}  // namespace penstock::config

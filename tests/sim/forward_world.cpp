@@ -1,0 +1,433 @@
+#include "tests/sim/forward_world.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace penstock::tests {
+namespace {
+
+using forward::RowRef;
+
+forward::BrainSettings random_settings(std::mt19937_64& random) {
+  forward::BrainSettings out;
+  out.brokers.count = 1 + random() % 2;
+  out.brokers.seed = random();
+  out.brokers.back_to_first_us = 300'000'000;
+  out.in_flight_max = static_cast<std::uint32_t>(1 + random() % 16);
+  out.in_flight_bytes_max = 20'000 + random() % 1'000'000;
+  out.fetch_bytes = 10'000 + random() % 1'000'000;
+  if (random() % 4 == 0) out.rate_limit_bytes_per_s = 50'000 + random() % 500'000;
+  return out;
+}
+
+constexpr std::int64_t second_us = 1'000'000;
+
+}  // namespace
+
+ForwardWorld::ForwardWorld(std::uint64_t seed)
+    : random_(seed), settings_(random_settings(random_)), brain_(settings_) {
+  brokers_.resize(settings_.brokers.count);
+  for (Broker& broker : brokers_) {
+    broker.only_3_1_1 = chance(0.15);
+    broker.closes_silently = chance(0.5);
+  }
+  streams_.resize(1 + below(6));
+  for (Stream& stream : streams_) stream.of_class = below(buffer::priority_count);
+}
+
+void ForwardWorld::later(std::int64_t in_us, std::function<void()> what) {
+  queue_.push({now_us_ + std::max<std::int64_t>(0, in_us), order_++, std::move(what)});
+}
+
+void ForwardWorld::run() {
+  step(forward::StoreChanged{generation_});
+  later(0, [this] { append_rows(); });
+  later(0, [this] { disturb(); });
+  run_until(now_us_ + between(300, 1'800) * second_us, [] { return false; });
+  make_peace();
+  run_until(now_us_ + 7'200 * second_us, [this] { return is_drained(); });
+  require(is_drained(), "not all rows were delivered and acknowledged in two quiet hours");
+  for (const Stream& stream : streams_) {
+    require(stream.next_seq == stream.next_expected, "the receiver misses events at the end");
+  }
+  run_until(now_us_ + 120 * second_us, [this] { return brain_.is_up() && is_carrying_; });
+  require(brain_.is_up() && is_carrying_, "not connected to a broker that works");
+  const std::int64_t deadline_us = now_us_ + 5 * second_us;
+  step(forward::StopAsked{deadline_us});
+  run_until(deadline_us + second_us, [this] { return brain_.is_finished(); });
+  require(brain_.is_finished() && now_us_ <= deadline_us + 10'000, "the stop took too long");
+  require(said_offline_ && said_goodbye_, "a quiet stop must say offline and goodbye");
+}
+
+void ForwardWorld::run_until(std::int64_t until_us, const std::function<bool()>& is_done) {
+  while (!is_done()) {
+    const std::int64_t wake_us = brain_.wake_at_us();
+    const std::int64_t next_us =
+        queue_.empty() ? std::numeric_limits<std::int64_t>::max() : queue_.top().at_us;
+    if (std::min(wake_us, next_us) > until_us) {
+      now_us_ = until_us;
+      return;
+    }
+    if (wake_us < next_us) {
+      now_us_ = std::max(now_us_, wake_us);
+      step(forward::Tick{});
+    } else {
+      const Later next = queue_.top();
+      queue_.pop();
+      now_us_ = std::max(now_us_, next.at_us);
+      next.what();
+    }
+  }
+}
+
+void ForwardWorld::step(forward::Event event) {
+  const bool is_tick = std::holds_alternative<forward::Tick>(event);
+  pending_.push_back(std::move(event));
+  bool did_something = false;
+  std::vector<forward::Action> actions;
+  while (!pending_.empty()) {
+    const forward::Event next = std::move(pending_.front());
+    pending_.pop_front();
+    actions.clear();
+    brain_.step(now_us_, next, actions);
+    did_something = did_something || !actions.empty();
+    for (const forward::Action& action : actions) {
+      std::visit([this](const auto& wanted) { perform(wanted); }, action);
+    }
+  }
+  if (is_tick) check_spin(did_something);
+}
+
+void ForwardWorld::check_spin(bool did_something) {
+  if (now_us_ / second_us != second_) {
+    second_ = now_us_ / second_us;
+    idle_ticks_ = 0;
+  }
+  if (!did_something) ++idle_ticks_;
+  require(idle_ticks_ < 50, "it asks to be woken for nothing again and again");
+}
+
+void ForwardWorld::perform(const forward::Connect& action) {
+  require(action.connection > connection_, "a connection number came twice");
+  require(!is_carrying_ || !is_up_, "a second connection beside the first");
+  connect_times_.push_back(now_us_);
+  while (connect_times_.front() < now_us_ - 10 * second_us) connect_times_.pop_front();
+  require(connect_times_.size() <= 60, "it connects without a pause");
+  connection_ = action.connection;
+  broker_ = action.broker;
+  require(broker_ < brokers_.size(), "no such broker");
+  is_up_ = false;
+  is_carrying_ = false;
+  unacknowledged_.clear();
+  bytes_in_flight_ = 0;
+  parts_acknowledged_.clear();
+  has_published_ = {};
+  refused_streams_.clear();
+  later(between(100, 50'000),
+        [this, action] { answer_connect(action.connection, action.broker, action.protocol); });
+}
+
+void ForwardWorld::answer_connect(std::uint64_t connection, std::size_t number,
+                                  forward::Protocol protocol) {
+  const Broker& broker = brokers_[number];
+  if (broker.hangs) return;
+  if (!broker.is_reachable) {
+    step(forward::LinkDown{connection, forward::Stage::connect, false});
+    return;
+  }
+  if (broker.only_3_1_1 && protocol == forward::Protocol::v5) {
+    const bool is_silent = broker.closes_silently;
+    step(forward::LinkDown{
+        connection, is_silent ? forward::Stage::connack : forward::Stage::refused, !is_silent});
+    return;
+  }
+  if (connection != connection_) return;
+  is_up_ = true;
+  is_carrying_ = true;
+  wire_free_us_ = now_us_;
+  limits_ = {};
+  limits_.protocol = protocol;
+  if (protocol == forward::Protocol::v5) {
+    limits_.receive_max = broker.receive_max;
+    limits_.packet_bytes_max = broker.packet_max;
+  }
+  step(forward::LinkUp{connection, limits_});
+}
+
+void ForwardWorld::perform(const forward::Disconnect& action) {
+  require(action.connection == connection_, "it ends a connection that is not the present one");
+  is_carrying_ = false;
+  is_up_ = false;
+  said_goodbye_ = action.says_goodbye;
+}
+
+void ForwardWorld::perform(const forward::Fetch& action) {
+  if (action.generation != generation_ || chance(disturbs_ ? 0.01 : 0)) {
+    pending_.push_back(forward::FetchFailed{});
+    return;
+  }
+  forward::Fetched event{action.generation, action.priority, action.after_id, {}, true};
+  std::uint64_t bytes = 0;
+  const auto& rows = store_[static_cast<std::size_t>(action.priority)];
+  for (auto at = behind(rows, action.after_id); at != rows.end(); ++at) {
+    const Row& row = *at;
+    if (bytes > 0 && bytes + row.bytes > action.bytes) {
+      event.is_end = false;
+      break;
+    }
+    bytes += row.bytes;
+    event.rows.push_back({row.id, row.bytes, row.count});
+  }
+  pending_.push_back(std::move(event));
+}
+
+void ForwardWorld::perform(const forward::DropFetched&) {}
+
+std::deque<ForwardWorld::Row>::const_iterator ForwardWorld::behind(const std::deque<Row>& rows,
+                                                                   std::uint64_t id) {
+  return std::upper_bound(rows.begin(), rows.end(), id,
+                          [](std::uint64_t wanted, const Row& row) { return wanted < row.id; });
+}
+
+ForwardWorld::Row& ForwardWorld::find(const RowRef& wanted) {
+  auto& rows = rows_of(wanted);
+  const auto found = std::lower_bound(rows.begin(), rows.end(), wanted.id,
+                                      [](const Row& row, std::uint64_t id) { return row.id < id; });
+  require(found != rows.end() && found->id == wanted.id, "a row is used that was trimmed");
+  return *found;
+}
+
+void ForwardWorld::perform(const forward::Encode& action) {
+  const Row& row = find(action.row);
+  encoded_.row = action.row;
+  encoded_.parts.clear();
+  const std::uint64_t parts = std::min<std::uint64_t>(
+      row.count, (row.bytes + limits_.packet_bytes_max - 1) / limits_.packet_bytes_max);
+  for (std::uint64_t i = 0; i < parts; ++i) encoded_.parts.push_back(row.bytes / parts + 1);
+  pending_.push_back(forward::Encoded{action.connection, action.row, encoded_.parts});
+}
+
+void ForwardWorld::perform(const forward::Publish& action) {
+  require(is_up_ && action.connection == connection_, "it publishes without a connection");
+  require(encoded_.row == action.row && action.part < encoded_.parts.size(),
+          "it publishes what was not encoded");
+  const auto of_class = static_cast<std::size_t>(action.row.priority);
+  if (action.part == 0) {
+    const auto& rows = store_[of_class];
+    if (!has_published_[of_class]) {
+      const auto oldest = behind(rows, trimmed_[of_class]);
+      require(oldest != rows.end() && oldest->id == action.row.id,
+              "a connection must begin with the oldest unacknowledged row");
+    } else {
+      const auto next = behind(rows, last_published_[of_class]);
+      require(next != rows.end() && next->id == action.row.id, "a row was left out or came twice");
+    }
+    has_published_[of_class] = true;
+    last_published_[of_class] = action.row.id;
+  }
+  require(last_published_[of_class] == action.row.id, "parts of two rows are mixed");
+  InFlight sent;
+  sent.row = action.row;
+  sent.part = action.part;
+  sent.bytes = encoded_.parts[action.part];
+  send(action.message, sent);
+}
+
+void ForwardWorld::perform(const forward::PublishStatus& action) {
+  require(is_up_ && action.connection == connection_, "a status without a connection");
+  InFlight sent;
+  sent.is_status = true;
+  sent.is_online = action.is_online;
+  send(action.message, sent);
+}
+
+void ForwardWorld::send(std::uint64_t message, const InFlight& sent) {
+  require(unacknowledged_.emplace(message, sent).second, "a message number came twice");
+  bytes_in_flight_ += sent.bytes;
+  check_in_flight();
+  if (!is_carrying_) return;
+  const Broker& broker = brokers_[broker_];
+  wire_free_us_ = std::max(wire_free_us_, now_us_) + 500 +
+                  static_cast<std::int64_t>(static_cast<double>(sent.bytes) / broker.bytes_per_us);
+  later(wire_free_us_ - now_us_,
+        [this, connection = connection_, message, sent] { arrive(connection, message, sent); });
+}
+
+void ForwardWorld::check_in_flight() const {
+  require(
+      unacknowledged_.size() <= std::min<std::size_t>(settings_.in_flight_max, limits_.receive_max),
+      "more messages in flight than the window");
+  require(bytes_in_flight_ <= settings_.in_flight_bytes_max || unacknowledged_.size() <= 2,
+          "more bytes in flight than the window");
+}
+
+void ForwardWorld::arrive(std::uint64_t connection, std::uint64_t message, const InFlight& sent) {
+  if (connection != connection_ || !is_carrying_) return;
+  const Broker& broker = brokers_[broker_];
+  if (!broker.is_reachable || broker.hangs) return end_connection(between(1, 90) * second_us);
+  std::uint8_t code = 0;
+  if (sent.is_status) {
+    if (!sent.is_online) said_offline_ = true;
+  } else {
+    const Row& row = find(sent.row);
+    // A refusal that ends while successors are on their way lets them overtake: no sender with a
+    // window can help that, so here it lasts as long as the connection.
+    if (row.stream == broker.refuses_stream && limits_.protocol == forward::Protocol::v5) {
+      refused_streams_.insert(row.stream);
+    }
+    if (refused_streams_.count(row.stream) != 0) {
+      code = broker.refuses_with;
+    } else {
+      deliver(sent);
+    }
+  }
+  if (chance(broker.loses_ack)) return;
+  std::int64_t in_us = broker.answer_us;
+  if (chance(broker.swaps_acks)) in_us += between(0, 20'000);
+  acknowledge(connection, message, code, in_us);
+  if (disturbs_ && chance(0.02)) acknowledge(connection, message, code, in_us + 1'000);
+}
+
+/// The receiver's rule, strictly: what is covered is a repeat, all else must be the next number.
+void ForwardWorld::deliver(const InFlight& sent) {
+  const Row& row = find(sent.row);
+  Stream& stream = streams_[row.stream];
+  const std::uint64_t parts = encoded_.row == sent.row ? encoded_.parts.size() : 0;
+  const std::uint64_t count = std::min<std::uint64_t>(
+      row.count, (row.bytes + limits_.packet_bytes_max - 1) / limits_.packet_bytes_max);
+  require(parts == 0 || parts == count, "a row changed its parts on one connection");
+  const std::uint64_t first = row.seq + row.count * sent.part / count;
+  const std::uint64_t end = row.seq + row.count * (sent.part + 1) / count;
+  require(first <= stream.next_expected, "the receiver sees a gap");
+  if (end <= stream.next_expected) ++repeats_;
+  stream.next_expected = std::max(stream.next_expected, end);
+}
+
+void ForwardWorld::acknowledge(std::uint64_t connection, std::uint64_t message, std::uint8_t code,
+                               std::int64_t in_us) {
+  later(in_us, [this, connection, message, code] {
+    if (connection == connection_ && is_carrying_) {
+      const auto found = unacknowledged_.find(message);
+      if (found != unacknowledged_.end() && (code < 0x80 || found->second.is_status)) {
+        const InFlight sent = found->second;
+        bytes_in_flight_ -= sent.bytes;
+        unacknowledged_.erase(found);
+        if (!sent.is_status) {
+          Row& row = find(sent.row);
+          auto& parts = parts_acknowledged_[row.id];
+          parts.insert(sent.part);
+          const std::uint64_t count = std::min<std::uint64_t>(
+              row.count, (row.bytes + limits_.packet_bytes_max - 1) / limits_.packet_bytes_max);
+          if (parts.size() == count) row.is_acknowledged = true;
+        }
+      }
+    } else if (connection == connection_) {
+      return;
+    }
+    step(forward::Acknowledged{connection, message, code, now_us_});
+  });
+}
+
+void ForwardWorld::perform(const forward::Acknowledge& action) {
+  if (action.generation != generation_) return;
+  auto& rows = rows_of(action.row);
+  while (!rows.empty() && rows.front().id <= action.row.id) {
+    require(rows.front().is_acknowledged, "a row is trimmed that no broker acknowledged");
+    rows.pop_front();
+  }
+  trimmed_[static_cast<std::size_t>(action.row.priority)] = action.row.id;
+}
+
+void ForwardWorld::perform(const forward::Report&) {}
+
+void ForwardWorld::end_connection(std::int64_t noticed_in_us) {
+  is_carrying_ = false;
+  later(noticed_in_us, [this, connection = connection_] {
+    step(forward::LinkDown{connection, forward::Stage::up, false});
+  });
+}
+
+void ForwardWorld::append_rows() {
+  if (!appends_) return;
+  for (std::uint64_t n = below(12); n > 0; --n) {
+    const std::size_t number = below(streams_.size());
+    Stream& stream = streams_[number];
+    Row row;
+    row.id = ++next_id_;
+    row.stream = number;
+    row.seq = stream.next_seq;
+    row.count = static_cast<std::uint32_t>(1 + below(500));
+    row.bytes = row.count * (20 + below(200));
+    stream.next_seq += row.count;
+    store_[stream.of_class].push_back(row);
+  }
+  step(forward::Stored{});
+  later(between(100'000, 5'000'000), [this] { append_rows(); });
+}
+
+void ForwardWorld::disturb() {
+  if (!disturbs_) return;
+  Broker& broker = brokers_[below(brokers_.size())];
+  switch (below(12)) {
+    case 0: broker.is_reachable = !broker.is_reachable; break;
+    case 1: broker.hangs = chance(0.3); break;
+    case 2: broker.receive_max = static_cast<std::uint32_t>(1 + below(30)); break;
+    case 3: broker.packet_max = 5'000 + below(200'000); break;
+    case 4: broker.answer_us = between(100, chance(0.2) ? 40'000'000 : 300'000); break;
+    case 5: broker.bytes_per_us = chance(0.3) ? 0.02 : 10; break;
+    case 6: broker.refuses_stream = chance(0.5) ? below(streams_.size()) : SIZE_MAX; break;
+    case 7: broker.loses_ack = chance(0.3) ? 0.05 : 0; break;
+    case 8: broker.swaps_acks = chance(0.3) ? 0.3 : 0; break;
+    case 9:
+      if (chance(0.2)) change_generation();
+      break;
+    default: break;
+  }
+  const Broker& present = brokers_[broker_];
+  if (is_carrying_ && (!present.is_reachable || chance(0.2))) {
+    end_connection(chance(0.7) ? between(0, second_us) : between(1, 90) * second_us);
+  }
+  if (chance(0.2) && connection_ > 1) {
+    step(forward::LinkDown{connection_ - 1, forward::Stage::up, false});
+    const bool any = !unacknowledged_.empty();
+    const std::uint64_t message = any ? unacknowledged_.begin()->first : below(1'000);
+    step(forward::Acknowledged{connection_ - 1, message, 0, now_us_});
+  }
+  later(between(100'000, 60'000'000), [this] { disturb(); });
+}
+
+/// Reopened: the same rows under other ids, and nothing of the old ones may be used.
+void ForwardWorld::change_generation() {
+  ++generation_;
+  const std::uint64_t shift = below(50);
+  next_id_ += shift;
+  for (auto& rows : store_) {
+    for (Row& row : rows) {
+      row.id += shift;
+      row.is_acknowledged = false;
+    }
+  }
+  trimmed_ = {};
+  is_carrying_ = is_carrying_ && unacknowledged_.empty();
+  step(forward::StoreChanged{generation_});
+  if (is_up_ && !is_carrying_) end_connection(0);
+}
+
+void ForwardWorld::make_peace() {
+  appends_ = false;
+  disturbs_ = false;
+  for (Broker& broker : brokers_) {
+    const bool only_3_1_1 = broker.only_3_1_1;
+    const bool closes_silently = broker.closes_silently;
+    broker = {};
+    broker.only_3_1_1 = only_3_1_1;
+    broker.closes_silently = closes_silently;
+  }
+}
+
+bool ForwardWorld::is_drained() const {
+  return std::all_of(store_.begin(), store_.end(), [](const auto& rows) { return rows.empty(); });
+}
+
+}  // namespace penstock::tests

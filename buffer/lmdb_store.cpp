@@ -42,6 +42,7 @@ LmdbStore::LmdbStore(const StoreOptions& options, Directory directory, OpenFile 
       faults_(faults),
       epoch_(file.state.identity.epoch),
       epoch_text_(buffer::epoch_text(epoch_)),
+      device_(file.state.identity.device),
       page_size_(file.env->page_size()),
       is_reserved_(is_reserved),
       env_(std::move(file.env)),
@@ -303,6 +304,8 @@ void LmdbStore::trim_alone() {
   }
   streams_.discard();
   drop_env();
+  // The next commit tries again; until then there is nothing to read from.
+  static_cast<void>(reopen().ok());
 }
 
 CommitReport LmdbStore::publish(const Effects& effects) {

@@ -43,6 +43,8 @@ class LmdbStore final : public Store {
   bool has_pending_trims() const override;
   Result<std::vector<Row>> rows_after(Priority priority, std::uint64_t after_id,
                                       std::size_t bytes_max) const override;
+  Result<std::vector<Row>> peek_after(Priority priority, std::uint64_t after_id,
+                                      std::size_t bytes_max) const override;
   std::uint64_t durable_id() const override { return durable_id_; }
   void on_stored(std::function<void()> callback) override { on_stored_ = std::move(callback); }
   void acknowledge(Priority priority, std::uint64_t id) override;
@@ -86,6 +88,8 @@ class LmdbStore final : public Store {
   CommitReport publish(const Effects& effects);
   void drop_env();
   Result<Txn> begin_read() const;
+  Result<std::vector<Row>> read_rows(Priority priority, std::uint64_t after_id,
+                                     std::size_t bytes_max, bool pins) const;
 
   std::vector<PackedRow> pack(std::span<const NewRow> rows);
   std::uint64_t buffer_time_us() const;
@@ -109,6 +113,7 @@ class LmdbStore final : public Store {
   const Faults& faults_;
   std::uint32_t epoch_ = 0;
   std::string epoch_text_;
+  const std::string device_;
   const std::size_t page_size_;
   const bool is_reserved_;
   std::function<void()> on_stored_;

@@ -44,6 +44,16 @@ Result<Txn> LmdbStore::begin_read() const {
 
 Result<std::vector<Row>> LmdbStore::rows_after(Priority priority, std::uint64_t after_id,
                                                std::size_t bytes_max) const {
+  return read_rows(priority, after_id, bytes_max, true);
+}
+
+Result<std::vector<Row>> LmdbStore::peek_after(Priority priority, std::uint64_t after_id,
+                                               std::size_t bytes_max) const {
+  return read_rows(priority, after_id, bytes_max, false);
+}
+
+Result<std::vector<Row>> LmdbStore::read_rows(Priority priority, std::uint64_t after_id,
+                                              std::size_t bytes_max, bool pins) const {
   std::vector<Row> rows;
   {
     const std::lock_guard turn(turn_);
@@ -67,7 +77,7 @@ Result<std::vector<Row>> LmdbStore::rows_after(Priority priority, std::uint64_t 
       }
       PENSTOCK_TRY_ASSIGN(found, cursor.next());
     }
-    if (!rows.empty()) {
+    if (pins && !rows.empty()) {
       auto& pinned = pinned_[static_cast<std::size_t>(priority)];
       pinned = std::max(pinned.load(), rows.back().key.id);
     }
@@ -127,6 +137,7 @@ StoreStats LmdbStore::stats() const {
   const std::lock_guard turn(turn_);
   StoreStats stats;
   stats.epoch = epoch_text_;
+  stats.device = device_;
   stats.live_bytes = used_pages_ * page_size_;
   stats.max_size = options_.max_size;
   stats.map_bytes = map_bytes_;

@@ -111,6 +111,7 @@ Result<std::string> content_of(const Row& row);
 
 struct StoreStats {
   std::string epoch;
+  std::string device;  ///< whose numbers these are
   std::uint64_t rows = 0;
   std::uint64_t events = 0;      ///< numbers covered by stored rows (loss rows excluded)
   std::uint64_t live_bytes = 0;  ///< pages in use by data
@@ -169,6 +170,11 @@ class Store {
   /// order. Pins what it returns in the same turn, so that none changes before pin().
   virtual Result<std::vector<Row>> rows_after(Priority priority, std::uint64_t after_id,
                                               std::size_t bytes_max) const = 0;
+  /// The same without pinning, for tools: rows may be dropped or merged meanwhile. Thread: any.
+  virtual Result<std::vector<Row>> peek_after(Priority priority, std::uint64_t after_id,
+                                              std::size_t bytes_max) const {
+    return rows_after(priority, after_id, bytes_max);
+  }
   virtual std::uint64_t durable_id() const = 0;
   /// Called on the committing thread after each commit that stored rows; must only post. Set once,
   /// before use.

@@ -183,8 +183,7 @@ int Agent::stop() {
 
 Answer Agent::handle(const ControlRequest& request, LineSink& sink) const {
   if (request.command != "status") {
-    return run_buffer_command(request, *store_,
-                              {config_.values.buffer.path, config_.values.agent.id, true}, sink);
+    return run_buffer_command(request, *store_, {config_.values.buffer.path, true}, sink);
   }
   StatusFacts facts;
   facts.device = config_.values.agent.id;

@@ -42,7 +42,7 @@ Answer stat(const Store& store, const BufferFacts& facts, LineSink& sink) {
   json.text("path", facts.path.string())
       .boolean("in_use", facts.is_in_use)
       .text("epoch", stats.epoch)
-      .text("device", facts.device)
+      .text("device", stats.device)
       .number("streams", stats.streams)
       .number("events", stats.events)
       .number("rows", stats.rows)
@@ -106,10 +106,11 @@ Answer list_positions(const Store& store, LineSink& sink) {
 /// Walks through the rows of one class after another, and writes their events.
 class Exporter {
  public:
-  Exporter(const ControlRequest& request, const Store& store, const BufferFacts& facts,
-           LineSink& sink)
-      : request_(request), store_(store), facts_(facts), sink_(sink) {
-    rows_total_ = store.stats().rows;
+  Exporter(const ControlRequest& request, const Store& store, LineSink& sink)
+      : request_(request), store_(store), sink_(sink) {
+    const buffer::StoreStats stats = store.stats();
+    device_ = stats.device;
+    rows_total_ = stats.rows;
   }
 
   Answer run() {
@@ -130,7 +131,7 @@ class Exporter {
     const std::uint64_t last_id = store_.durable_id();
     std::uint64_t after_id = 0;
     while (!is_over_) {
-      const auto rows = store_.rows_after(priority, after_id, window_bytes);
+      const auto rows = store_.peek_after(priority, after_id, window_bytes);
       if (!rows.ok()) return failed(rows.error());
       for (const Row& row : *rows) {
         if (row.key.id > last_id || is_over_) return {};
@@ -173,7 +174,7 @@ class Exporter {
 
   void write_loss(const Row& row, const std::string& stream, LossReason reason, bool is_exact) {
     std::string text;
-    append_loss_record(text, EventHead(facts_.device, stream, store_.epoch()), row.time_unix_us,
+    append_loss_record(text, EventHead(device_, stream, store_.epoch()), row.time_unix_us,
                        row.key.seq, row.key.count, reason, is_exact);
     emit(text);
   }
@@ -187,8 +188,8 @@ class Exporter {
 
   const ControlRequest& request_;
   const Store& store_;
-  const BufferFacts& facts_;
   LineSink& sink_;
+  std::string device_;
   std::uint64_t rows_total_ = 0;
   std::uint64_t rows_done_ = 0;
   std::uint64_t written_ = 0;
@@ -234,7 +235,7 @@ Answer run_buffer_command(const ControlRequest& request, const Store& store,
   if (request.command == "buffer.list") {
     return request.positions ? list_positions(store, sink) : list_streams(store, sink);
   }
-  if (request.command == "buffer.export") return Exporter(request, store, facts, sink).run();
+  if (request.command == "buffer.export") return Exporter(request, store, sink).run();
   if (request.command == "buffer.verify") return verify(store, sink);
   return {exit_usage, fmt::format("unknown command \"{}\"", request.command)};
 }

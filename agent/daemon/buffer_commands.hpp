@@ -14,7 +14,6 @@ namespace penstock::daemon {
 /// What the store does not say itself.
 struct BufferFacts {
   std::filesystem::path path;
-  std::string device;
   bool is_in_use = false;  ///< by a running agent
 };
 

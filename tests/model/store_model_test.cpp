@@ -1,0 +1,324 @@
+// Drives a store with random steps and compares it with StoreModel after each. Arguments:
+// [seeds [steps [first seed]]]; prints the seed of a failure, shortens its steps and prints them.
+#include <fmt/core.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+
+#include "buffer/faults.hpp"
+#include "tests/buffer/request.hpp"
+#include "tests/model/store_model.hpp"
+#include "tests/support/fake_clock.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace penstock::tests {
+namespace {
+
+using namespace buffer;
+
+enum class Kind { append, mixed, acknowledge, pin, unpin, position, fault, reopen, policy, trim };
+constexpr std::pair<Kind, const char*> kinds[] = {{Kind::append, "append"},
+                                                  {Kind::mixed, "append to many"},
+                                                  {Kind::acknowledge, "acknowledge"},
+                                                  {Kind::pin, "pin"},
+                                                  {Kind::unpin, "unpin"},
+                                                  {Kind::position, "position"},
+                                                  {Kind::fault, "commit fails"},
+                                                  {Kind::reopen, "reopen"},
+                                                  {Kind::policy, "policy"},
+                                                  {Kind::trim, "trim"}};
+constexpr const char* names[] = {"wait", "wait2", "drop", "drop2"};
+
+struct Step {
+  Kind kind;
+  std::uint32_t a, b, c;
+};
+
+std::vector<Step> random_steps(std::uint64_t seed, std::size_t count) {
+  std::mt19937_64 random(seed);
+  constexpr Kind weighted[] = {Kind::append,      Kind::append, Kind::append, Kind::append,
+                               Kind::append,      Kind::mixed,  Kind::mixed,  Kind::acknowledge,
+                               Kind::acknowledge, Kind::pin,    Kind::unpin,  Kind::position,
+                               Kind::fault,       Kind::fault,  Kind::reopen, Kind::policy,
+                               Kind::trim};
+  std::vector<Step> steps(count);
+  for (Step& step : steps) {
+    step = {weighted[random() % std::size(weighted)], static_cast<std::uint32_t>(random()),
+            static_cast<std::uint32_t>(random()), static_cast<std::uint32_t>(random())};
+  }
+  return steps;
+}
+
+/// One store beside its model. Every step is valid at any time.
+class Run {
+ public:
+  Run() {
+    options_.path = dir_ / "buffer";
+    options_.max_size = max_size_min;
+    options_.preallocate = false;
+    options_.device = "model";
+    faults_.before_commit = [this] { return take(fail_before_); };
+    faults_.after_commit = [this] { return take(fail_after_); };
+    faults_.reopen = [this] { return take(fail_reopen_); };
+  }
+
+  /// "" or what is wrong.
+  std::string play(const std::vector<Step>& steps) {
+    if (auto wrong = open(); !wrong.empty()) return wrong;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      clock_.advance(std::chrono::seconds(1));
+      if (auto wrong = play(steps[i]); !wrong.empty()) return fmt::format("step {}: {}", i, wrong);
+    }
+    const auto verified = store_->verify({});
+    if (!verified.ok()) return verified.error().text;
+    return verified->problems.empty() ? "" : "verify: " + verified->problems.front();
+  }
+
+ private:
+  static bool take(int& left) { return left > 0 && left-- > 0; }
+
+  std::string open() {
+    store_.reset();
+    OpenReport report;
+    auto opened = open_with_faults(options_, report, clock_, faults_);
+    if (!opened.ok()) return "open: " + opened.error().text;
+    store_ = *std::move(opened);
+    model_.reopen();
+    for (const char* name : names) {
+      ModelStream& stream = model_.stream(name);
+      const bool may_drop = name[0] == 'd' && stream.id == 0;
+      if (may_drop) stream.when_full = WhenFull::drop_oldest;
+      const auto state = store_->open_stream(name, stream.wanted, stream.when_full);
+      if (!state.ok()) return "open_stream: " + state.error().text;
+      stream.id = state->id;
+      if (state->next_seq != stream.next_seq) {
+        return fmt::format("stream {} goes on at {}, not at {}", name, state->next_seq,
+                           stream.next_seq);
+      }
+    }
+    return check({});
+  }
+
+  std::string play(const Step& step) {
+    const std::size_t index = step.a % priority_count;
+    switch (step.kind) {
+      case Kind::append: add_rows(names[step.a % 4], step.b, step.c); return commit();
+      case Kind::mixed:
+        for (std::uint32_t i = 0; i < 4; ++i) add_rows(names[i], step.b + i, step.c >> (4 * i));
+        return commit();
+      case Kind::acknowledge: {
+        const std::uint64_t id = model_.id_of(index, step.b % 8);
+        store_->acknowledge(static_cast<Priority>(index), id);
+        model_.acknowledge(index, id);
+        return "";
+      }
+      case Kind::pin: {
+        const std::uint64_t id = model_.id_of(index, step.b);
+        if (id == 0) return "";
+        store_->pin(static_cast<Priority>(index), id);
+        model_.pin(index, id);
+        return "";
+      }
+      case Kind::unpin:
+        store_->pin(static_cast<Priority>(index), 0);
+        model_.pin(index, 0);
+        return "";
+      case Kind::position:
+        positions_.emplace_back(fmt::format("part{}", step.a % 5),
+                                step.b % 4 == 0 ? "" : std::to_string(step.b));
+        return commit();
+      case Kind::fault:
+        (step.a % 2 == 0 ? fail_before_ : fail_after_) = 1 + static_cast<int>(step.a / 2 % 3);
+        fail_reopen_ = static_cast<int>(step.a / 8 % 3);
+        add_rows(names[step.b % 4], step.b, step.c);
+        positions_.emplace_back("part0", std::to_string(step.c));
+        return commit();
+      case Kind::reopen:
+        if (step.a % 2 == 0) store_->close();
+        return reopen(step.a % 2 == 0);
+      case Kind::policy: {
+        ModelStream& stream = model_.stream(names[step.b % 4]);
+        stream.wanted = static_cast<Priority>(step.c % priority_count);
+        if (step.a % 3 == 0) stream.when_full = static_cast<WhenFull>(step.a / 3 % 2);
+        const auto state = store_->open_stream(names[step.b % 4], stream.wanted, stream.when_full);
+        return state.ok() ? "" : state.error().text;
+      }
+      case Kind::trim: return commit();
+    }
+    return "unknown step";
+  }
+
+  std::string reopen(bool was_closed) {
+    if (was_closed) model_.commit({});  // closing trims what was acknowledged
+    return open();
+  }
+
+  void add_rows(const char* name, std::uint32_t shape, std::uint32_t seed) {
+    ModelStream& stream = model_.stream(name);
+    StreamState& at = next_[name];
+    if (at.id == 0) at = {stream.id, stream.next_seq, stream.priority};
+    const std::uint32_t rows = 1 + shape % 4;
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      const std::uint32_t count = 1 + (shape >> 4) % 7;
+      ModelRow row{0, stream.id, at.next_seq, count, RowKind::batch, 0, true, {}};
+      if ((shape >> 8) % 8 == i) {
+        row.kind = RowKind::loss;
+        row.loss_reason = static_cast<std::uint8_t>(LossReason::source);
+        row.loss_is_exact = (shape >> 11) % 4 != 0;
+        if (!row.loss_is_exact) row.count = 1;
+        request_.loss(at, row.count, LossReason::source, row.loss_is_exact);
+      } else {
+        constexpr std::uint32_t sizes[] = {10, 500, 1900, 2100, 20'000, 60'000, 90'000, 120'000};
+        row.content = noise(sizes[(shape >> 13) % std::size(sizes)], seed + i);
+        request_.batch(at, count, row.content);
+      }
+      rows_.push_back(std::move(row));
+    }
+  }
+
+  /// Commits what was added, again and again as long as the store asks for it.
+  std::string commit() {
+    for (const auto& [part, bytes] : positions_) request_.position(part, bytes);
+    const std::uint64_t durable_before = store_->durable_id();
+    CommitReport report;
+    std::string wrong;
+    bool is_full = false;
+    for (int attempt = 0;; ++attempt) {
+      const auto done = store_->commit(request_.request());
+      if (done.ok()) {
+        model_.commit(std::move(rows_));
+        for (const auto& [part, bytes] : positions_) model_.positions()[part] = bytes;
+        report = *done;
+        break;
+      }
+      if (store_->durable_id() != durable_before) return "published what failed";
+      if (done.error().code == Errc::full) {
+        wrong = check_full();
+        is_full = true;
+        break;
+      }
+      if (done.error().code != Errc::unavailable || attempt > 12) return done.error().text;
+    }
+    fail_before_ = fail_after_ = fail_reopen_ = 0;
+    rows_.clear();
+    positions_.clear();
+    request_ = Request();
+    next_.clear();
+    if (!wrong.empty()) return wrong;
+    return is_full ? commit_trims() : check(report);
+  }
+
+  /// What was acknowledged goes also when nothing else fits.
+  std::string commit_trims() {
+    const auto done = store_->commit({});
+    if (!done.ok()) return "commit of trims: " + done.error().text;
+    model_.commit({});
+    return check(*done);
+  }
+
+  std::string check_full() {
+    if (rows_.empty()) return "full without rows";
+    std::uint64_t wanted = 0;
+    for (const ModelRow& row : rows_) wanted += row.content.size();
+    if (store_->stats().live_bytes + wanted < max_size_min * 3 / 4) return "full, with room left";
+    return "";
+  }
+
+  std::string check(const CommitReport& report) {
+    std::array<std::vector<Row>, priority_count> read;
+    for (std::size_t i = 0; i < priority_count; ++i) {
+      const auto priority = static_cast<Priority>(i);
+      auto rows = store_->rows_after(priority, 0, std::size_t{1} << 40);
+      if (!rows.ok()) return rows.error().text;
+      read[i] = *std::move(rows);
+      store_->pin(priority, 0);
+      if (model_.pinned(i) != 0) store_->pin(priority, model_.pinned(i));
+    }
+    if (auto wrong = model_.check(read, report.dropped_rows, report.dropped_events);
+        !wrong.empty()) {
+      return wrong;
+    }
+    if (store_->stats().live_bytes > max_size_min + 600'000) return "larger than allowed";
+    for (const auto& [part, bytes] : model_.positions()) {
+      const auto stored = store_->position(owner, part);
+      if (!stored.ok()) return stored.error().text;
+      if (stored->value_or("") != bytes) return "another position of " + part;
+    }
+    return "";
+  }
+
+  TempDir dir_;
+  FakeClock clock_;
+  Faults faults_;
+  int fail_before_ = 0;
+  int fail_after_ = 0;
+  int fail_reopen_ = 0;
+  StoreOptions options_;
+  std::unique_ptr<Store> store_;
+  StoreModel model_;
+  Request request_;
+  std::map<std::string, StreamState> next_;
+  std::vector<ModelRow> rows_;
+  std::vector<std::pair<std::string, std::string>> positions_;
+};
+
+std::string play(const std::vector<Step>& steps) {
+  Run run;
+  return run.play(steps);
+}
+
+/// Removes chunks of steps, ever smaller ones, as long as what is left still fails.
+std::vector<Step> shortened(std::vector<Step> steps) {
+  for (std::size_t chunk = steps.size() / 2; chunk > 0; chunk /= 2) {
+    for (std::size_t start = 0; start < steps.size();) {
+      std::vector<Step> fewer = steps;
+      const auto from = fewer.begin() + static_cast<std::ptrdiff_t>(start);
+      const auto size = static_cast<std::ptrdiff_t>(std::min(chunk, fewer.size() - start));
+      fewer.erase(from, from + size);
+      if (play(fewer).empty()) {
+        start += chunk;
+      } else {
+        steps = std::move(fewer);
+      }
+    }
+  }
+  return steps;
+}
+
+int report_failure(std::uint64_t seed, const std::vector<Step>& steps, const std::string& wrong) {
+  fmt::print("seed {}, {} steps: {}\n", seed, steps.size(), wrong);
+  const std::vector<Step> few = shortened(steps);
+  fmt::print("{} steps are enough: {}\n", few.size(), play(few));
+  for (const Step& step : few) {
+    const auto found = std::find_if(std::begin(kinds), std::end(kinds),
+                                    [&](const auto& entry) { return entry.first == step.kind; });
+    fmt::print("  {:16} {:#010x} {:#010x} {:#010x}\n", found->second, step.a, step.b, step.c);
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace penstock::tests
+
+int main(int argc, char** argv) {
+  using namespace penstock::tests;
+  const auto argument = [&](int i, std::uint64_t otherwise) {
+    return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
+  };
+  const std::uint64_t seeds = argument(1, 200);
+  const std::uint64_t step_count = argument(2, 60);
+  const std::uint64_t first_seed = argument(3, 1);
+  // Syncs are not what is tested here, and memory has none.
+  if (std::getenv("TMPDIR") == nullptr && std::filesystem::is_directory("/dev/shm")) {
+    ::setenv("TMPDIR", "/dev/shm", 1);
+  }
+  for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
+    const auto steps = random_steps(seed, step_count);
+    const std::string wrong = play(steps);
+    if (!wrong.empty()) return report_failure(seed, steps, wrong);
+  }
+  fmt::print("{} seeds from {} on, {} steps each: the store did what the model did\n", seeds,
+             first_seed, step_count);
+  return 0;
+}

@@ -86,6 +86,7 @@ void Checks::check_tags(const Section& section) {
   for (const auto& [name, value] : section.text_map("tags")) {
     const bool is_reserved = is_reserved_member(name);
     if (!is_reserved && is_tag_name(name)) continue;
+    if (diagnostics_.is_full()) return;
     const Place key = section.key_place("tags", name);
     diagnostics_.add(
         {code::bad_tag,
@@ -127,7 +128,7 @@ std::vector<BrokerAddress> Checks::check_brokers(const Section& upstream) {
     report(code::bad_broker, upstream, "brokers",
            {"no broker is given", "write brokers: [\"mqtt://127.0.0.1:1883\"]", ""});
   }
-  for (std::size_t i = 0; i < urls.size(); ++i) {
+  for (std::size_t i = 0; i < urls.size() && !diagnostics_.is_full(); ++i) {
     Fault fault;
     if (auto broker = parse_broker(urls[i], fault)) {
       brokers.push_back(*std::move(broker));

@@ -23,6 +23,7 @@ class Expander {
   explicit Expander(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
 
   void node(Node& node, const std::string& path) {
+    if (diagnostics_.is_full()) return;
     path_ = path;
     if (node.kind == Node::Kind::scalar && node.text.find('$') != std::string::npos) scalar(node);
     std::size_t index = 0;

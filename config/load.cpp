@@ -38,6 +38,16 @@ const TypeOptions* find_type(std::span<const TypeOptions> types, std::string_vie
   return found == types.end() ? nullptr : &*found;
 }
 
+std::string name_help(std::string_view written) {
+  std::string name;
+  for (const char c : written.substr(0, 64)) {
+    const bool is_upper = c >= 'A' && c <= 'Z';
+    name += is_upper ? static_cast<char>(c - 'A' + 'a') : c == ' ' || c == '.' ? '_' : c;
+  }
+  const std::string rule = "write a letter a-z, then a-z 0-9 _ -, 64 in all at most";
+  return is_connector_name(name) ? fmt::format("did you mean \"{}\"?\n{}", name, rule) : rule;
+}
+
 /// A short name that is the same after each start: 12 hex digits of a hash of the machine's id,
 /// which itself must not be shown to others (machine-id(5)).
 Result<std::string> id_of_machine(const std::filesystem::path& file) {
@@ -89,7 +99,9 @@ class Loader {
     for (Node& section : root_->children) {
       if (section.key != "connectors") continue;
       if (section.kind == Node::Kind::map) {
-        for (Node& entry : section.children) validate_connector(entry, validator);
+        for (Node& entry : section.children) {
+          if (!diagnostics_.is_full()) validate_connector(entry, validator);
+        }
       } else {
         validator.check_map(section, std::span<const Option>{}, "connectors");
       }
@@ -116,7 +128,7 @@ class Loader {
            entry.key_place(),
            path,
            fmt::format("{} cannot be the name of a connector", penstock::quoted(entry.key)),
-           "write a letter a-z, then a-z 0-9 _ -, 64 in all at most",
+           name_help(entry.key),
            {}});
     }
     const Node* named = entry.find("type");
@@ -263,7 +275,7 @@ class Loader {
     for (const ConnectorEntry& entry : config.connectors) {
       const std::string path = entry.section.path() + ".";
       const bool is_bad = std::any_of(bad.begin(), bad.end(), [&](const std::string& finding) {
-        return finding.substr(0, path.size()) == path;
+        return finding.starts_with(path);
       });
       if (!is_bad) request_.check_anyway(entry);
     }

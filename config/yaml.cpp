@@ -41,18 +41,19 @@ class Lines {
   }
   /// The characters from `offset` on, `bytes` of them or up to the end of the line.
   Mark mark(std::size_t offset, std::size_t bytes) const {
-    const auto after = std::upper_bound(starts_.begin(), starts_.end(), offset);
-    const std::size_t line = static_cast<std::size_t>(after - starts_.begin());
+    const std::size_t line = line_of_offset(offset);
     const std::size_t start = starts_[line - 1];
-    const int column = 1 + characters(text_.substr(start, offset - start));
+    // A long line has many values, mostly asked for from left to right: go on from the last one.
+    if (last_.start != start || offset < last_.offset) last_ = {start, start, 1};
+    last_.column += characters(text_.substr(last_.offset, offset - last_.offset));
+    last_.offset = offset;
     const int count = characters(text_.substr(offset, bytes));
-    return {static_cast<int>(line), column, column + std::max(count, 1)};
+    return {static_cast<int>(line), last_.column, last_.column + std::max(count, 1)};
   }
   std::string_view rest_of_line(std::size_t offset) const {
-    std::string_view rest = text_.substr(offset);
-    rest = rest.substr(0, rest.find('\n'));
-    while (!rest.empty() && (rest.back() == '\r' || rest.back() == ' ')) rest.remove_suffix(1);
-    return rest;
+    const std::size_t line = line_of_offset(offset);
+    const std::size_t end = line < starts_.size() ? starts_[line] - 1 : text_.size();
+    return text_.substr(offset, end - offset);
   }
 
  private:
@@ -62,8 +63,19 @@ class Lines {
     }));
   }
 
+  std::size_t line_of_offset(std::size_t offset) const {
+    const auto after = std::upper_bound(starts_.begin(), starts_.end(), offset);
+    return static_cast<std::size_t>(after - starts_.begin());
+  }
+
   std::string_view text_;
   std::vector<std::size_t> starts_;
+  struct Counted {
+    std::size_t start = 0;
+    std::size_t offset = 0;
+    int column = 1;
+  };
+  mutable Counted last_;
 };
 
 /// Bytes that a scalar takes on its first line.
@@ -72,7 +84,8 @@ std::size_t scalar_bytes(std::string_view line, const std::string& value) {
   const char quote = line.front();
   if (quote == '|' || quote == '>') return 1;
   if (quote != '"' && quote != '\'') {
-    return line.substr(0, value.size()) == value ? value.size() : line.size();
+    if (line.substr(0, value.size()) == value) return value.size();
+    return std::min(line.find_last_not_of(" \r"), line.size() - 1) + 1;
   }
   for (std::size_t i = 1; i < line.size(); ++i) {
     if (quote == '"' && line[i] == '\\') {
@@ -202,7 +215,8 @@ class Builder final : public YAML::EventHandler {
     return !frames_.empty() && frames_.back().node.kind == Node::Kind::map && !frames_.back().key;
   }
   void refuse_key(const Node& node) {
-    refuse(code::wrong_type, node.mark, "a key must be text", "a \"{\" may need quotes here");
+    refuse(code::wrong_type, node.mark, "a key must be text",
+           "text that begins with { or [ needs quotes, and each bracket its closing one");
   }
 
   void attach(Node node) {

@@ -16,7 +16,7 @@
 namespace penstock::forward {
 
 struct BrainSettings {
-  BrokerSettings brokers;
+  BrokerSettings brokers{};
   std::uint32_t in_flight_max = 8;               ///< messages, 1 … 16
   std::uint64_t in_flight_bytes_max = 1U << 20;  ///< at least one message always goes
   std::uint64_t fetch_bytes = 1U << 20;          ///< stored bytes a fetch asks for

@@ -26,7 +26,8 @@ bool Brain::publish_status(bool is_online) {
 
 std::size_t Brain::window_max() const {
   // One batch that ends each connection hides behind its successors: alone it is told apart.
-  if (drops_with_same_oldest_ >= same_oldest_max) return 1;
+  // And what a refused batch holds up must not overtake it when the refusal ends.
+  if (drops_with_same_oldest_ >= same_oldest_max || refusals_ > 0) return 1;
   const std::size_t allowed = std::max<std::uint32_t>(1, limits_.receive_max);
   return std::min<std::size_t>(allowed, settings_.in_flight_max);
 }

@@ -1,0 +1,410 @@
+#include "agent/forward/brain.hpp"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <string>
+
+using namespace penstock::forward;
+using penstock::buffer::Priority;
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000;
+
+/// A brain and what it asked for since the last look, in short words.
+struct Bench {
+  explicit Bench(BrainSettings settings = {}) : brain(settings) { tell(StoreChanged{1}); }
+
+  void tell(const Event& event) {
+    actions.clear();
+    brain.step(now_us, event, actions);
+    for (const Action& action : actions) {
+      if (const auto* connect = std::get_if<Connect>(&action)) {
+        connection = connect->connection;
+        broker = connect->broker;
+        said += "connect ";
+      } else if (const auto* end = std::get_if<Disconnect>(&action)) {
+        said += end->says_goodbye ? "goodbye " : "disconnect ";
+      } else if (const auto* fetch = std::get_if<Fetch>(&action)) {
+        pending_fetch = *fetch;
+        has_fetch = true;
+      } else if (const auto* encode = std::get_if<Encode>(&action)) {
+        pending_encode = encode->row;
+        has_encode = true;
+      } else if (const auto* publish = std::get_if<Publish>(&action)) {
+        last_message = publish->message;
+        said += "row" + std::to_string(publish->row.id) +
+                (publish->part == 0 ? "" : "." + std::to_string(publish->part)) + " ";
+      } else if (const auto* status = std::get_if<PublishStatus>(&action)) {
+        status_message = status->message;
+        said += status->is_online ? "online " : "offline ";
+      } else if (const auto* trim = std::get_if<Acknowledge>(&action)) {
+        said += "ack" + std::to_string(trim->row.id) + " ";
+      } else if (std::holds_alternative<DropFetched>(action)) {
+        said += "drop ";
+      } else if (const auto* report = std::get_if<Report>(&action)) {
+        reports.push_back(*report);
+      }
+    }
+    answer();
+  }
+
+  void answer() {
+    if (has_fetch && answers_fetches) {
+      has_fetch = false;
+      Fetched event{
+          pending_fetch.generation, pending_fetch.priority, pending_fetch.after_id, {}, true};
+      for (const std::uint64_t id : stored[static_cast<std::size_t>(pending_fetch.priority)]) {
+        if (id > pending_fetch.after_id) event.rows.push_back({id, 100, 10});
+      }
+      tell(event);
+    }
+    if (has_encode) {
+      has_encode = false;
+      tell(Encoded{connection, pending_encode, std::vector<std::uint64_t>(parts, 1'000)});
+    }
+  }
+
+  void store(Priority priority, std::vector<std::uint64_t> ids) {
+    auto& rows = stored[static_cast<std::size_t>(priority)];
+    rows.insert(rows.end(), ids.begin(), ids.end());
+    tell(Stored{});
+  }
+  void up(std::uint32_t receive_max = 20) {
+    Limits limits;
+    limits.receive_max = receive_max;
+    tell(LinkUp{connection, limits});
+  }
+  void acknowledge(std::uint64_t message, std::uint8_t code = 0) {
+    tell(Acknowledged{connection, message, code, now_us});
+  }
+  void pass(std::int64_t time_us) {
+    now_us += time_us;
+    tell(Tick{});
+  }
+  std::string take() { return std::exchange(said, {}); }
+  int count(Report::Kind kind) const {
+    return static_cast<int>(std::count_if(reports.begin(), reports.end(),
+                                          [kind](const Report& r) { return r.kind == kind; }));
+  }
+
+  Brain brain;
+  std::int64_t now_us = second;
+  std::vector<Action> actions;
+  std::array<std::vector<std::uint64_t>, 3> stored;
+  std::uint32_t parts = 1;
+  bool answers_fetches = true;
+  std::uint64_t connection = 0;
+  std::size_t broker = 0;
+  std::uint64_t last_message = 0;
+  std::uint64_t status_message = 0;
+  Fetch pending_fetch;
+  RowRef pending_encode;
+  bool has_fetch = false;
+  bool has_encode = false;
+  std::string said;
+  std::vector<Report> reports;
+};
+
+}  // namespace
+
+TEST_CASE("it connects at once, says online, then sends in order and acknowledges without a hole") {
+  Bench bench;
+  CHECK(bench.take() == "connect ");
+  bench.store(Priority::normal, {3, 5, 9});
+  CHECK(bench.take().empty());
+  bench.up();
+  CHECK(bench.take() == "online row3 row5 row9 ");
+  const std::uint64_t first = bench.status_message + 1;
+  bench.acknowledge(first + 1);
+  CHECK(bench.take().empty());
+  bench.acknowledge(first);
+  CHECK(bench.take() == "ack5 ");
+  bench.acknowledge(first);
+  bench.acknowledge(first + 77);
+  CHECK(bench.take().empty());
+  bench.acknowledge(first + 2);
+  CHECK(bench.take() == "ack9 ");
+}
+
+TEST_CASE("high goes before normal before low, also when it comes later") {
+  Bench bench({.in_flight_max = 2});
+  bench.store(Priority::low, {1, 2});
+  bench.store(Priority::normal, {3, 4, 5});
+  bench.take();
+  bench.up();
+  CHECK(bench.take() == "online row3 ");
+  bench.store(Priority::high, {6});
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take() == "row4 ");  // was being encoded already
+  const std::uint64_t row4 = bench.last_message;
+  bench.acknowledge(row4);
+  bench.acknowledge(row4 - 1);
+  CHECK(bench.take() == "row6 ack4 row5 ");
+}
+
+TEST_CASE("the window is the smaller of ours and the broker's") {
+  for (const auto& [ours, theirs, rows] :
+       {std::tuple{4U, 20U, "row1 row2 row3 "}, std::tuple{8U, 3U, "row1 row2 "}}) {
+    Bench bench({.in_flight_max = ours});
+    bench.store(Priority::normal, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+    bench.take();
+    bench.up(theirs);
+    CHECK(bench.take() == std::string("online ") + rows);
+  }
+}
+
+TEST_CASE("bytes in flight are bounded, but one message always goes") {
+  Bench bench({.in_flight_bytes_max = 1'600});
+  bench.store(Priority::normal, {1, 2, 3});
+  bench.take();
+  bench.up();
+  CHECK(bench.take() == "online row1 ");
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take().empty());
+  bench.acknowledge(bench.last_message);
+  CHECK(bench.take() == "ack1 row2 ");
+}
+
+TEST_CASE("a row of several messages is acknowledged when all are") {
+  Bench bench({.in_flight_max = 3});
+  bench.parts = 4;
+  bench.store(Priority::normal, {1});
+  bench.take();
+  bench.up();
+  CHECK(bench.take() == "online row1 row1.1 ");
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take() == "row1.2 ");
+  const std::uint64_t first = bench.status_message + 1;
+  bench.acknowledge(first);
+  bench.acknowledge(first + 1);
+  bench.acknowledge(first + 2);
+  CHECK(bench.take() == "row1.3 ");
+  bench.acknowledge(first + 3);
+  CHECK(bench.take() == "ack1 ");
+}
+
+TEST_CASE("after any doubt it sends again from the oldest unacknowledged row") {
+  Bench bench;
+  bench.store(Priority::normal, {1, 2, 3});
+  bench.up();
+  const std::uint64_t first = bench.status_message + 1;
+  bench.acknowledge(first);
+  bench.acknowledge(first + 2);
+  bench.take();
+  SECTION("the link is lost") {
+    bench.tell(LinkDown{bench.connection, Stage::up, false});
+    CHECK(bench.take() == "drop ");
+  }
+  SECTION("no acknowledgement in time") {
+    bench.acknowledge(bench.status_message);
+    bench.pass(29 * second);
+    CHECK(bench.take().empty());
+    CHECK(bench.brain.wake_at_us() == bench.now_us + second);
+    bench.pass(second);
+    CHECK(bench.take() == "disconnect drop ");
+    CHECK(bench.count(Report::Kind::no_ack) == 1);
+  }
+  bench.pass(second);
+  CHECK(bench.take() == "connect ");
+  const std::uint64_t old_connection = bench.connection - 1;
+  bench.up();
+  CHECK(bench.take() == "online row2 row3 ");
+  bench.tell(Acknowledged{old_connection, first + 1, 0, bench.now_us});
+  bench.tell(LinkDown{old_connection, Stage::up, false});
+  bench.acknowledge(first + 1);  // a number of the earlier connection
+  CHECK(bench.take().empty());
+}
+
+TEST_CASE("a slow link is not a dead one: the time runs for the oldest message alone") {
+  Bench bench;
+  bench.store(Priority::normal, {1, 2, 3});
+  bench.up();
+  const std::uint64_t first = bench.status_message;
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    bench.pass(25 * second);
+    bench.acknowledge(first + i);
+  }
+  CHECK(bench.take().find("disconnect") == std::string::npos);
+}
+
+TEST_CASE("a refused batch is never acknowledged, reported once, and tried again ever later") {
+  Bench bench;
+  bench.store(Priority::normal, {1, 2});
+  std::int64_t longest = 0;
+  for (int i = 0; i < 12; ++i) {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.take();
+    bench.acknowledge(bench.status_message + 1, 0x97);
+    CHECK(bench.take() == "disconnect drop ");
+    longest = std::max(longest, bench.brain.wake_at_us() - bench.now_us);
+    bench.pass(60 * second);
+    CHECK(bench.take() == "connect ");
+  }
+  CHECK(bench.count(Report::Kind::batch_refused) == 1);
+  CHECK(longest > 5 * second);
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take() == "online row1 ");  // one at a time until it is taken
+  bench.acknowledge(bench.last_message);
+  CHECK(bench.take() == "ack1 row2 ");
+}
+
+TEST_CASE("a refused status does not stop the data") {
+  Bench bench;
+  bench.up();
+  bench.acknowledge(bench.status_message, 0x87);
+  CHECK(bench.count(Report::Kind::status_refused) == 1);
+  bench.take();
+  bench.store(Priority::normal, {1});
+  CHECK(bench.take() == "row1 ");
+}
+
+TEST_CASE("after three connections that ended with the same oldest row one goes at a time") {
+  Bench bench;
+  bench.store(Priority::normal, {1, 2, 3});
+  for (int i = 0; i < 3; ++i) {
+    bench.up();
+    bench.tell(LinkDown{bench.connection, Stage::up, false});
+    bench.pass(60 * second);
+  }
+  bench.take();
+  bench.up();
+  CHECK(bench.take() == "online ");
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take() == "row1 ");
+  bench.acknowledge(bench.last_message);
+  CHECK(bench.take() == "ack1 row2 row3 ");
+}
+
+TEST_CASE("the status is said again every ten minutes") {
+  Bench bench;
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  bench.take();
+  CHECK(bench.brain.wake_at_us() == bench.now_us + 600 * second);
+  bench.pass(600 * second);
+  CHECK(bench.take() == "online ");
+}
+
+TEST_CASE("rows of another generation are void") {
+  Bench bench;
+  bench.store(Priority::normal, {5, 6});
+  bench.up();
+  bench.take();
+  bench.stored[1] = {1, 2};
+  bench.tell(StoreChanged{2});
+  CHECK(bench.take() == "disconnect drop ");
+  bench.pass(second);
+  bench.up();
+  CHECK(bench.take() == "connect online row1 row2 ");
+
+  SECTION("also what was fetched before and arrives after") {
+    Bench late;
+    late.answers_fetches = false;
+    late.up();
+    REQUIRE(late.has_fetch);
+    const Fetch asked = late.pending_fetch;
+    late.tell(StoreChanged{2});
+    late.take();
+    late.tell(Fetched{1, asked.priority, asked.after_id, {{4, 10, 1}}, true});
+    CHECK(late.take().empty());
+  }
+}
+
+TEST_CASE("the rate limit holds back, and asks to be woken when it ends") {
+  Bench bench({.rate_limit_bytes_per_s = 1'000});
+  bench.store(Priority::normal, {1, 2, 3});
+  bench.take();
+  bench.up();
+  CHECK(bench.take() == "online row1 ");
+  const std::int64_t wake_us = bench.brain.wake_at_us();
+  CHECK(wake_us > bench.now_us);
+  CHECK(wake_us <= bench.now_us + second);
+  bench.pass(second);
+  CHECK(bench.take() == "row2 ");
+}
+
+TEST_CASE("a connection attempt that is never answered is given up") {
+  Bench bench;
+  bench.take();
+  CHECK(bench.brain.wake_at_us() == bench.now_us + 30 * second);
+  bench.pass(30 * second);
+  CHECK(bench.take() == "disconnect ");
+  bench.pass(second);
+  CHECK(bench.take() == "connect ");
+}
+
+TEST_CASE("stop") {
+  Bench bench;
+  SECTION("while it is not connected: at once") {
+    bench.tell(StopAsked{bench.now_us + 5 * second});
+    CHECK(bench.brain.is_finished());
+    CHECK(bench.take() == "connect disconnect ");
+  }
+  SECTION("with all sent: offline, its acknowledgement, goodbye") {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.take();
+    bench.tell(StopAsked{bench.now_us + 5 * second});
+    CHECK(bench.take() == "offline ");
+    CHECK_FALSE(bench.brain.is_finished());
+    bench.acknowledge(bench.status_message);
+    CHECK(bench.take() == "goodbye ");
+    CHECK(bench.brain.is_finished());
+  }
+  SECTION("the backlog is sent for as long as there is time") {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.store(Priority::normal, {1});
+    bench.take();
+    bench.tell(StopAsked{bench.now_us + 5 * second});
+    CHECK(bench.take().empty());
+    bench.store(Priority::normal, {2});
+    CHECK(bench.take() == "row2 ");
+    bench.acknowledge(bench.last_message - 1);
+    bench.acknowledge(bench.last_message);
+    CHECK(bench.take() == "ack1 ack2 offline ");
+  }
+  SECTION("a broker that does not answer costs no more than the deadline, and gets the will") {
+    bench.store(Priority::normal, {1});
+    bench.up();
+    bench.take();
+    bench.tell(StopAsked{bench.now_us + 5 * second});
+    CHECK(bench.brain.wake_at_us() == bench.now_us + 4 * second);
+    bench.pass(4 * second);
+    CHECK(bench.take() == "offline ");
+    CHECK(bench.brain.wake_at_us() == bench.now_us + second);
+    bench.pass(second);
+    CHECK(bench.take() == "disconnect drop ");
+    CHECK(bench.brain.is_finished());
+  }
+}
+
+TEST_CASE("it leaves the second broker in good order to try the first") {
+  BrainSettings settings;
+  settings.brokers.count = 2;
+  settings.ack_timeout_us = 3'600 * second;
+  Bench bench(settings);
+  bench.tell(LinkDown{bench.connection, Stage::connect, false});
+  bench.pass(20 * second);
+  if (bench.broker == 0) {
+    bench.tell(LinkDown{bench.connection, Stage::connect, false});
+    bench.pass(20 * second);
+  }
+  REQUIRE(bench.broker == 1);
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  bench.store(Priority::normal, {1});
+  const std::uint64_t message = bench.last_message;
+  bench.take();
+  bench.pass(600 * second);
+  CHECK(bench.take().empty());  // the batch on its way is waited for
+  bench.acknowledge(message);
+  CHECK(bench.take() == "ack1 disconnect connect ");
+  CHECK(bench.broker == 0);
+  bench.tell(LinkDown{bench.connection, Stage::connect, false});
+  CHECK(bench.take() == "connect ");
+  CHECK(bench.broker == 1);
+}

@@ -16,7 +16,6 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 BROKER_DOWN_S = 4.0
-SHOWN_PER_SECOND = 4
 
 
 def seconds(text):
@@ -80,7 +79,7 @@ class Show:
         self.port = free_port()
         self.broker = self.agent = self.receiver = self.writer = None
         self.streams = {}
-        self.shown = [0, 0]  # second, lines shown in it
+        self.shown = {}  # stream -> the second in which a line of it was shown last
         self.stopping = threading.Event()
 
     def start_broker(self):
@@ -129,11 +128,10 @@ class Show:
             event = json.loads(line)
             stream = event["stream"]
             self.streams[stream] = self.streams.get(stream, 0) + 1
+            # One line of each stream a second is as much as one can follow.
             now = int(time.monotonic())
-            if self.shown[0] != now:
-                self.shown = [now, 0]
-            if self.streams[stream] <= 1 or self.shown[1] < SHOWN_PER_SECOND:
-                self.shown[1] += 1
+            if self.shown.get(stream) != now:
+                self.shown[stream] = now
                 head = ("time", "device", "stream", "epoch", "seq", "site")
                 rest = " ".join(f"{k}={v}" for k, v in event.items() if k not in head)
                 self.screen.line(f"{event['time'][11:23]} {stream:16} seq {event['seq']:<6} {rest}")

@@ -25,8 +25,8 @@ SourceOptions agent_source_options() {
 }
 
 Loss to_loss(const Chunk::Event& event, std::int64_t now_us) {
-  // A row covers at most 2^32-1 numbers; a source that tells of more does not know.
-  constexpr std::uint64_t count_max = std::numeric_limits<std::uint32_t>::max();
+  // A row covers at most 2^31-1 numbers; a source that tells of more does not know.
+  constexpr std::uint64_t count_max = std::numeric_limits<std::int32_t>::max();
   Loss loss;
   loss.count = static_cast<std::uint32_t>(std::min(event.lost, count_max));
   loss.reason = event.reason;

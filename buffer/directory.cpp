@@ -41,10 +41,13 @@ std::string user_name(uid_t uid) {
 Error denied(const fs::path& path, int err) {
   Error error = errno_error(fmt::format("buffer directory {}", path.string()), err);
   struct stat info = {};
-  if (::stat(path.c_str(), &info) == 0) {
-    error.text += fmt::format(" (it belongs to {}, mode {:04o}; this process is {})",
-                              user_name(info.st_uid), info.st_mode & 07777, user_name(::geteuid()));
+  fs::path owned = path;
+  while (::stat(owned.c_str(), &info) != 0) {
+    if (!owned.has_relative_path()) return error;
+    owned = owned.parent_path();
   }
+  error.text += fmt::format(" ({} belongs to {}, mode {:04o}; this process is {})", owned.string(),
+                            user_name(info.st_uid), info.st_mode & 07777, user_name(::geteuid()));
   return error;
 }
 
@@ -58,6 +61,8 @@ Result<void> sync_directory(const fs::path& path) {
 
 Result<void> make_directory(const fs::path& path) {
   std::error_code failed;
+  if (fs::exists(path, failed)) return {};
+  if (failed) return denied(path, failed.value());
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), failed);
   if (failed) {
     return Error{Errc::unavailable, fmt::format("make directory {}: {}",
@@ -68,7 +73,7 @@ Result<void> make_directory(const fs::path& path) {
     return {};
   }
   if (errno == EEXIST) return {};
-  return errno_error(fmt::format("make directory {}", path.string()));
+  return denied(path.has_parent_path() ? path.parent_path() : fs::path("."), errno);
 }
 
 Result<void> check_file_system(const fs::path& path, std::vector<std::string>& warnings) {

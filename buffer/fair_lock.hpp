@@ -27,9 +27,14 @@ class FairLock {
     }
     turn_.notify_all();
   }
+  /// Whether another thread stands behind the one that holds it.
+  bool has_waiting() const {
+    const std::lock_guard guard(mutex_);
+    return next_ticket_ - serving_ > 1;
+  }
 
  private:
-  std::mutex mutex_;  // guards: next_ticket_, serving_
+  mutable std::mutex mutex_;  // guards: next_ticket_, serving_
   std::condition_variable turn_;
   std::uint64_t next_ticket_ = 0;
   std::uint64_t serving_ = 0;

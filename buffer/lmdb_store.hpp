@@ -1,5 +1,5 @@
-// LmdbStore: the store over one LMDB file. Writing is in lmdb_store.cpp, reading in
-// lmdb_store_read.cpp.
+// LmdbStore: the store over one LMDB file. Commits are in lmdb_store_commit.cpp, reading is in
+// lmdb_store_read.cpp, the rest in lmdb_store.cpp.
 #pragma once
 
 #include <array>
@@ -76,16 +76,20 @@ class LmdbStore final : public Store {
   Result<void> look_at_file();
 
   // Each within a turn.
+  Transaction begin_work(Txn& txn);
+  Effects effects_of(const Transaction& work) const;
   Result<Effects> build(Txn& txn, std::vector<PackedRow>& rows,
                         std::span<const NewPosition> positions, bool is_clean);
   Result<CommitReport> commit_in_turn(std::vector<PackedRow>& rows, const CommitRequest& request);
   Result<CommitReport> commit_anew(std::vector<PackedRow>& rows, const CommitRequest& request);
-  Result<CommitReport> settle(const Error& cause);
+  Result<CommitReport> settle(const Error& cause, std::uint64_t wanted_pages);
   Result<CommitReport> confirm();
-  void trim_alone();
+  void make_space(std::uint64_t wanted_pages);
+  Result<void> commit_space(std::uint64_t wanted_pages, std::size_t trim_rows);
   Result<void> commit_txn(Txn& txn);
   Result<void> reopen();
-  CommitReport publish(const Effects& effects);
+  void publish(const Effects& effects);
+  CommitReport take_report();
   void drop_env();
   Result<Txn> begin_read() const;
   Result<std::vector<Row>> read_rows(Priority priority, std::uint64_t after_id,
@@ -130,6 +134,7 @@ class LmdbStore final : public Store {
   std::uint64_t shortage_pages_ = 0;  // room given up because the disk refused
   std::uint64_t commits_ = 0;
   std::uint64_t dropped_events_ = 0;
+  CommitReport unreported_;  // drops of commits that no caller asked for
 
   Compressor compressor_;  // intake only, with frames_
   std::string frames_;
@@ -138,6 +143,7 @@ class LmdbStore final : public Store {
   std::atomic<std::uint64_t> durable_id_{0};
   std::atomic<std::uint64_t> used_pages_{0};
   std::atomic<std::uint64_t> file_pages_{0};
+  std::atomic<bool> has_refused_{false};  // and nothing has changed since
   mutable std::atomic<std::int64_t> disk_checked_us_{0};
   mutable std::atomic<bool> is_disk_low_{false};
   PerClass acked_ = {};

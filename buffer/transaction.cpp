@@ -22,8 +22,8 @@ Transaction::Transaction(Txn& txn, std::size_t page_size, std::uint32_t epoch, S
       marks_(marks),
       times_(times) {}
 
-Result<void> Transaction::trim() {
-  std::size_t rows_left = trim_rows_max;
+Result<void> Transaction::trim(std::size_t rows_max) {
+  std::size_t rows_left = rows_max;
   for (const Priority priority : all_priorities) PENSTOCK_TRY(trim_class(priority, rows_left));
   return {};
 }
@@ -64,11 +64,11 @@ Result<void> Transaction::change_classes(std::span<const PackedRow> rows) {
   return {};
 }
 
-std::uint64_t Transaction::pages_for(std::span<const PackedRow> rows) const {
+std::uint64_t Transaction::pages_for(std::span<const PackedRow> rows, std::size_t page_size) {
   // LMDB keeps a value in its leaf only if two such entries fit into a page.
   constexpr std::uint64_t page_header = 16;
   constexpr std::uint64_t node_header = 8 + row_key_size + 2;
-  const std::uint64_t node_max = (page_size_ - page_header) / 2 - 2;
+  const std::uint64_t node_max = (page_size - page_header) / 2 - 2;
   std::uint64_t pages = 1;
   std::uint64_t leaf_bytes = 0;
   for (const PackedRow& packed : rows) {
@@ -77,10 +77,10 @@ std::uint64_t Transaction::pages_for(std::span<const PackedRow> rows) const {
       leaf_bytes += node_header + size;
     } else {
       leaf_bytes += node_header + 8;
-      pages += (size + page_header + page_size_ - 1) / page_size_;
+      pages += (size + page_header + page_size - 1) / page_size;
     }
   }
-  return pages + leaf_bytes / (page_size_ - page_header);
+  return pages + leaf_bytes / (page_size - page_header);
 }
 
 Result<bool> Transaction::is_empty() {
@@ -98,13 +98,22 @@ Result<void> Transaction::make_room(std::span<PackedRow> rows, const Room& room)
     });
     const std::uint64_t limit = has_batches ? room.pages - room.reserved : room.pages;
     PENSTOCK_TRY_ASSIGN(const std::uint64_t used, txn_.pages());
-    if (rows.empty() || used + pages_for(rows) <= limit) return {};
+    if (rows.empty() || used + pages_for(rows, page_size_) <= limit) return {};
     PENSTOCK_TRY_ASSIGN(const bool is_alone, is_empty());
     if (is_alone) return {};
     PENSTOCK_TRY_ASSIGN(const bool has_dropped, drop_oldest());
     if (has_dropped || turn_into_loss(rows)) continue;
     return Error{Errc::full, "the buffer is full"};
   }
+}
+
+Result<void> Transaction::make_room_ahead(std::uint64_t pages, const Room& room) {
+  for (bool has_dropped = true; has_dropped;) {
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t used, txn_.pages());
+    if (used + pages <= room.pages - room.reserved) return {};
+    PENSTOCK_TRY_ASSIGN(has_dropped, drop_oldest());
+  }
+  return {};
 }
 
 Result<bool> Transaction::drop_oldest() {

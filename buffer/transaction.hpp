@@ -49,9 +49,9 @@ class Transaction {
   Transaction(Txn& txn, std::size_t page_size, std::uint32_t epoch, Streams& streams,
               const Counters& counters, const Marks& marks, const Times& times);
 
-  /// Removes acknowledged rows, at most trim_rows_max.
-  Result<void> trim();
   static constexpr std::size_t trim_rows_max = 32768;
+  /// Removes acknowledged rows, at most rows_max.
+  Result<void> trim(std::size_t rows_max = trim_rows_max);
   bool has_more_to_trim() const { return has_more_to_trim_; }
 
   /// Streams without a backlog take the class that was asked for last.
@@ -59,11 +59,14 @@ class Transaction {
   /// Drops old rows, then turns new ones into loss rows, until all fit. full: nothing more may be
   /// dropped. A request always fits into a buffer without rows.
   Result<void> make_room(std::span<PackedRow> rows, const Room& room);
+  /// Drops old rows, as far as that is allowed, until rows that come later will fit.
+  Result<void> make_room_ahead(std::uint64_t pages, const Room& room);
   Result<void> append(std::span<const PackedRow> rows);
   Result<void> put_positions(std::span<const NewPosition> positions);
   /// Stores the streams touched and the counters. The caller commits the LMDB transaction then.
   Result<void> finish(bool is_clean);
 
+  static std::uint64_t pages_for(std::span<const PackedRow> rows, std::size_t page_size);
   const Counters& counters() const { return counters_; }
   const Marks& marks() const { return marks_; }
   std::uint64_t used_pages() const { return used_pages_; }
@@ -86,7 +89,6 @@ class Transaction {
   Result<void> merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key);
   Result<void> append_row(const PackedRow& row);
   Result<void> put_loss(Priority priority, const RowKey& key, const Loss& loss);
-  std::uint64_t pages_for(std::span<const PackedRow> rows) const;
   ClassMarks& marks_of(Priority priority) { return marks_[static_cast<std::size_t>(priority)]; }
   std::uint64_t& events_of(Priority priority) {
     return counters_.events[static_cast<std::size_t>(priority)];

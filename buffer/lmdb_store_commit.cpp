@@ -1,0 +1,280 @@
+// One commit from the request to its certain outcome, whatever the disk says.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "buffer/lmdb_store.hpp"
+
+namespace penstock::buffer {
+namespace {
+
+constexpr std::uint64_t shortage_pages_min = 64;
+
+/// Tells one request from another.
+std::uint64_t fingerprint_of(const CommitRequest& request) {
+  std::uint64_t hash = 0;
+  for (const NewRow& row : request.rows) {
+    const std::uint64_t numbers[] = {hash, row.stream_id, row.seq, row.count};
+    hash = hash_of({reinterpret_cast<const char*>(numbers), sizeof numbers});
+    hash ^= hash_of(row.value);
+  }
+  for (const NewPosition& position : request.positions) {
+    hash = hash * 31 + hash_of(position.owner);
+    hash = hash * 31 + hash_of(position.part);
+    hash = hash * 31 + hash_of(position.bytes);
+  }
+  return hash;
+}
+
+Error unavailable(const Error& error) { return Error{Errc::unavailable, error.text}; }
+
+}  // namespace
+
+std::vector<PackedRow> LmdbStore::pack(std::span<const NewRow> rows) {
+  std::vector<PackedRow> packed;
+  packed.reserve(rows.size());
+  std::vector<std::size_t> ends;
+  ends.reserve(rows.size());
+  frames_.clear();
+  for (const NewRow& row : rows) {
+    PackedRow& one = packed.emplace_back();
+    one.row = &row;
+    one.kind = row.kind;
+    if (row.kind == RowKind::batch) {
+      one.raw_size = static_cast<std::uint32_t>(row.value.size());
+      compressor_.append(frames_, row.value);
+    } else {
+      PENSTOCK_ASSERT(row.loss_reason != 0);
+      one.loss_reason = row.loss_reason;
+      one.loss_is_exact = row.loss_is_exact;
+    }
+    ends.push_back(frames_.size());
+  }
+  std::size_t start = 0;
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    packed[i].content = std::string_view(frames_).substr(start, ends[i] - start);
+    start = ends[i];
+  }
+  return packed;
+}
+
+Result<CommitReport> LmdbStore::commit(const CommitRequest& request) {
+  std::vector<PackedRow> rows = pack(request.rows);
+  Result<CommitReport> result = [&] {
+    const std::lock_guard turn(turn_);
+    return commit_in_turn(rows, request);
+  }();
+  if (result.ok() && !request.rows.empty() && on_stored_) on_stored_();
+  return result;
+}
+
+Result<CommitReport> LmdbStore::commit_in_turn(std::vector<PackedRow>& rows,
+                                               const CommitRequest& request) {
+  if (!env_) PENSTOCK_TRY(reopen());
+  if (undecided_) {
+    if (counters_.commit_no >= undecided_->effects.counters.commit_no) {
+      if (request.rows.empty() && request.positions.empty()) {
+        return Error{Errc::unavailable, "an earlier commit is undecided"};
+      }
+      PENSTOCK_ASSERT(fingerprint_of(request) == undecided_->fingerprint);
+      return confirm();
+    }
+    undecided_.reset();
+  }
+  return commit_anew(rows, request);
+}
+
+Transaction LmdbStore::begin_work(Txn& txn) {
+  Marks marks = marks_;
+  for (std::size_t i = 0; i < priority_count; ++i) {
+    const std::uint64_t pinned = pinned_[i];
+    if (pinned < marks[i].pinned) marks[i].searched = 0;
+    marks[i].pinned = pinned;
+    marks[i].acked = acked_[i];
+  }
+  return {
+      txn, page_size_, epoch_, streams_, counters_, marks, {clock_.wall_us(), buffer_time_us()}};
+}
+
+LmdbStore::Effects LmdbStore::effects_of(const Transaction& work) const {
+  Effects effects;
+  effects.counters = work.counters();
+  effects.marks = work.marks();
+  effects.used_pages = work.used_pages();
+  effects.has_more_to_trim = work.has_more_to_trim();
+  effects.report = {work.counters().next_id - 1, work.dropped_rows(), work.dropped_events()};
+  return effects;
+}
+
+Result<LmdbStore::Effects> LmdbStore::build(Txn& txn, std::vector<PackedRow>& rows,
+                                            std::span<const NewPosition> positions, bool is_clean) {
+  Transaction work = begin_work(txn);
+  PENSTOCK_TRY(work.trim());
+  PENSTOCK_TRY(work.change_classes(rows));
+  PENSTOCK_TRY(work.make_room(rows, room()));
+  PENSTOCK_TRY(work.append(rows));
+  PENSTOCK_TRY(work.put_positions(positions));
+  PENSTOCK_TRY(work.finish(is_clean));
+  return effects_of(work);
+}
+
+Result<CommitReport> LmdbStore::commit_anew(std::vector<PackedRow>& rows,
+                                            const CommitRequest& request) {
+  Result<Effects> effects = Error{};
+  Result<void> committed;
+  {
+    auto txn = env_->begin_write();
+    if (!txn.ok()) {
+      drop_env();
+      return unavailable(txn.error());
+    }
+    effects = build(*txn, rows, request.positions, false);
+    if (effects.ok()) committed = commit_txn(*txn);
+  }
+  if (effects.ok() && committed.ok()) {
+    publish(*effects);
+    return take_report();
+  }
+  const std::uint64_t wanted_pages = Transaction::pages_for(rows, page_size_);
+  streams_.discard();
+  for (ClassMarks& marks : marks_) marks.searched = 0;
+  if (effects.ok()) {
+    undecided_ = Undecided{fingerprint_of(request), *effects};
+    return settle(committed.error(), wanted_pages);
+  }
+  const Error error = effects.error();
+  if (error.code == Errc::full && !env_->was_map_full()) {
+    has_refused_ = true;
+    shortage_pages_ /= 2;
+    if (has_pending_trims()) make_space(0);
+    return error;
+  }
+  drop_env();
+  return error.code == Errc::full ? error : unavailable(error);
+}
+
+Result<void> LmdbStore::commit_txn(Txn& txn) {
+  if (faults_.before_commit && faults_.before_commit()) {
+    return Error{Errc::unavailable, "commit: fault before"};
+  }
+  PENSTOCK_TRY(txn.commit());
+  if (faults_.after_commit && faults_.after_commit()) {
+    return Error{Errc::unavailable, "commit: fault after"};
+  }
+  return {};
+}
+
+Result<CommitReport> LmdbStore::settle(const Error& cause, std::uint64_t wanted_pages) {
+  drop_env();
+  if (const auto reopened = reopen(); !reopened.ok()) {
+    return Error{Errc::unavailable, fmt::format("{}; {}", cause.text, reopened.error().text)};
+  }
+  if (counters_.commit_no >= undecided_->effects.counters.commit_no) return confirm();
+  undecided_.reset();
+  if (cause.code != Errc::full) return unavailable(cause);
+  has_refused_ = true;
+  shortage_pages_ = std::max({2 * shortage_pages_, shortage_pages_min, wanted_pages});
+  make_space(wanted_pages);
+  return cause;
+}
+
+Result<CommitReport> LmdbStore::confirm() {
+  Counters counters = counters_;
+  ++counters.commit_no;
+  const Result<void> done = [&]() -> Result<void> {
+    PENSTOCK_TRY_ASSIGN(Txn txn, env_->begin_write());
+    PENSTOCK_TRY(txn.put(Table::state, counters_key, encode_counters(epoch_, counters)));
+    return commit_txn(txn);
+  }();
+  if (!done.ok()) {
+    drop_env();
+    return unavailable(done.error());
+  }
+  Effects effects = undecided_->effects;
+  undecided_.reset();
+  effects.counters = counters;
+  for (ClassMarks& marks : effects.marks) marks.searched = 0;
+  publish(effects);
+  return take_report();
+}
+
+Result<void> LmdbStore::commit_space(std::uint64_t wanted_pages, std::size_t trim_rows) {
+  if (!env_) PENSTOCK_TRY(reopen());
+  const Result<void> done = [&]() -> Result<void> {
+    PENSTOCK_TRY_ASSIGN(Txn txn, env_->begin_write());
+    Transaction work = begin_work(txn);
+    PENSTOCK_TRY(work.trim(trim_rows));
+    if (wanted_pages != 0) PENSTOCK_TRY(work.make_room_ahead(wanted_pages, room()));
+    PENSTOCK_TRY(work.finish(false));
+    PENSTOCK_TRY(commit_txn(txn));
+    publish(effects_of(work));
+    return {};
+  }();
+  if (done.ok()) return done;
+  streams_.discard();
+  drop_env();
+  return done;
+}
+
+void LmdbStore::make_space(std::uint64_t wanted_pages) {
+  Result<void> done = commit_space(wanted_pages, Transaction::trim_rows_max);
+  if (done.ok() && wanted_pages != 0) {
+    // LMDB uses freed pages again from the second transaction on.
+    done = commit_space(0, Transaction::trim_rows_max);
+  }
+  // On a full disk even deletes need free pages: a few at first, each round frees more.
+  for (std::size_t rows = 1; !done.ok() && rows <= 256; rows *= 4) {
+    if (!commit_space(0, rows).ok()) break;
+  }
+  // Where this fails the next commit tries again; until then there is nothing to read from.
+  if (!env_) static_cast<void>(reopen().ok());
+}
+
+void LmdbStore::publish(const Effects& effects) {
+  counters_ = effects.counters;
+  marks_ = effects.marks;
+  streams_.publish();
+  used_pages_ = effects.used_pages;
+  file_pages_ = env_->file_pages();
+  for (std::size_t i = 0; i < priority_count; ++i) {
+    if (!effects.has_more_to_trim) trimmed_[i] = marks_[i].acked;
+  }
+  ++commits_;
+  dropped_events_ += effects.report.dropped_events;
+  if (!is_disk_low_) shortage_pages_ = 0;
+  has_refused_ = false;
+  unreported_.dropped_rows += effects.report.dropped_rows;
+  unreported_.dropped_events += effects.report.dropped_events;
+  durable_id_ = counters_.next_id - 1;
+}
+
+CommitReport LmdbStore::take_report() {
+  CommitReport report = std::exchange(unreported_, {});
+  report.durable_id = durable_id_;
+  return report;
+}
+
+void LmdbStore::drop_env() {
+  if (!env_) return;
+  // LMDB wants a sixteenth more once deletes were refused.
+  if (env_->was_map_full()) map_bytes_ = map_bytes_for(map_bytes_ / 2 + map_bytes_ / 32);
+  env_.reset();
+}
+
+Result<void> LmdbStore::reopen() {
+  if (faults_.reopen && faults_.reopen()) return Error{Errc::unavailable, "reopen: fault"};
+  auto file = open_existing(directory_.file(), map_bytes_);
+  if (!file.ok()) return unavailable(file.error());
+  if (file->state.identity.epoch != epoch_) {
+    return Error{Errc::unavailable,
+                 fmt::format("{}: another buffer took its place", directory_.file().string())};
+  }
+  env_ = std::move(file->env);
+  counters_ = file->state.counters;
+  streams_.load(file->state.streams);
+  for (ClassMarks& marks : marks_) marks.searched = 0;
+  ++generation_;
+  return {};
+}
+
+}  // namespace penstock::buffer

@@ -1,0 +1,151 @@
+// A disk that is really full: a small tmpfs, which only root can mount.
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/buffer/store_fixture.hpp"
+
+using namespace penstock;
+using namespace penstock::buffer;
+using namespace penstock::tests;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct SmallDisk : StoreFixture {
+  static constexpr std::size_t disk_bytes = 6 << 20;
+
+  SmallDisk() {
+    is_mounted = ::geteuid() == 0 &&
+                 ::mount("tmpfs", dir.path().c_str(), "tmpfs", 0, "size=6m,mode=0700") == 0;
+    if (!is_mounted) WARN("not run: mounting a tmpfs needs root");
+  }
+  ~SmallDisk() {
+    store.reset();
+    if (is_mounted) ::umount2(dir.path().c_str(), MNT_DETACH);
+  }
+  /// Others fill the disk to the last block.
+  void fill_disk() const {
+    const int fd = ::open((dir / "ballast").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const std::string block(4096, 'b');
+    while (::write(fd, block.data(), block.size()) == 4096) continue;
+    ::close(fd);
+  }
+  void free_disk() const { fs::remove(dir / "ballast"); }
+
+  bool is_mounted = false;
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(SmallDisk, "with reserved blocks a disk filled by others stops nothing") {
+  if (!is_mounted) return;
+  options.preallocate = true;
+  options.max_size = 3 << 20;
+  open();
+  CHECK(report.warnings.empty());
+  fill_disk();
+  StreamState app = stream("app");
+  for (int i = 0; i < 200; ++i) {
+    commit(Request().batch(app, 1, noise(60'000, i)));
+    store->acknowledge(Priority::normal, store->durable_id() - 1);
+  }
+  CHECK_FALSE(store->is_nearly_full());
+  CHECK(store->verify({}).value().problems.empty());
+}
+
+TEST_CASE_METHOD(SmallDisk, "on a full disk nothing is lost, and trims make room inside the file") {
+  if (!is_mounted) return;
+  options.max_size = 64 << 20;
+  open();
+  StreamState app = stream("app");
+  for (int i = 0; i < 20; ++i) commit(Request().batch(app, 1, noise(60'000, i)));
+  const std::uint64_t stored = app.next_seq;
+  fill_disk();
+  StreamState next = app;
+  Request refused;
+  for (int i = 0; i < 10; ++i) refused.batch(next, 1, noise(60'000, 90 + i));
+  const auto failed = store->commit(refused.request());
+  REQUIRE_FALSE(failed.ok());
+  CHECK(failed.error().code == Errc::full);
+  CHECK(rows().size() == stored);
+  store->acknowledge(Priority::normal, 18);
+  CHECK(store->has_pending_trims());
+  int attempts = 0;
+  for (;;) {
+    const auto done = store->commit(refused.request());
+    if (done.ok()) break;
+    INFO(done.error().text);
+    REQUIRE(++attempts < 10);
+  }
+  CHECK_FALSE(store->has_pending_trims());
+  CHECK(rows().size() == 12);
+  CHECK(content(rows().back()) == noise(60'000, 99));
+  store->close();
+  store.reset();
+  open();
+  CHECK(report.was_clean);
+  CHECK(rows().size() == 12);
+  free_disk();
+  commit(Request().batch(next, 1, noise(600'000, 5)));
+  CHECK(store->verify({}).value().problems.empty());
+}
+
+TEST_CASE_METHOD(SmallDisk, "on a full disk the oldest droppable rows go") {
+  if (!is_mounted) return;
+  options.max_size = 64 << 20;
+  open();
+  StreamState udp = stream("udp", Priority::normal, WhenFull::drop_oldest);
+  for (int i = 0; i < 30; ++i) commit(Request().batch(udp, 1, noise(60'000, i)));
+  fill_disk();
+  std::uint64_t dropped = 0;
+  for (int i = 0; i < 20; ++i) {
+    Request request;
+    request.batch(udp, 1, noise(60'000, i));
+    int attempts = 0;
+    for (;;) {
+      const auto done = store->commit(request.request());
+      if (done.ok()) {
+        dropped += done->dropped_rows;
+        break;
+      }
+      REQUIRE(++attempts < 10);
+    }
+  }
+  CHECK(dropped >= 15);
+  CHECK(udp.next_seq == 50);
+  CHECK(store->verify({}).value().problems.empty());
+}
+
+TEST_CASE_METHOD(SmallDisk, "a full disk at the first start is one clear error") {
+  if (!is_mounted) return;
+  fill_disk();
+  const auto failed = try_open();
+  REQUIRE_FALSE(failed.ok());
+  CHECK_THAT(failed.error().text, Catch::Matchers::Contains("No space left"));
+  free_disk();
+  open();
+  CHECK(report.reason == "created");
+}
+
+TEST_CASE_METHOD(StoreFixture, "a directory of another user is refused with its owner's name") {
+  if (::geteuid() != 0) {
+    WARN("not run: becoming another user needs root");
+    return;
+  }
+  open();
+  store->close();
+  store.reset();
+  fs::permissions(dir.path(),
+                  fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
+  REQUIRE(::seteuid(65534) == 0);
+  const auto refused = try_open();
+  REQUIRE(::seteuid(0) == 0);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == Errc::unavailable);
+  CHECK_THAT(refused.error().text, Catch::Matchers::Contains("Permission denied") &&
+                                       Catch::Matchers::Contains("belongs to root"));
+}

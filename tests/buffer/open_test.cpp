@@ -1,0 +1,279 @@
+// What is found at start: leftovers, other owners, damage, and things that are not ours.
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "agent/base/bytes.hpp"
+#include "agent/base/unique_fd.hpp"
+#include "buffer/layout.hpp"
+#include "buffer/lmdb.hpp"
+#include "tests/buffer/store_fixture.hpp"
+
+using namespace penstock;
+using namespace penstock::buffer;
+using namespace penstock::tests;
+using Catch::Matchers::Contains;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::uint64_t map_bytes = 256 << 20;
+
+struct OpenFixture : StoreFixture {
+  /// A closed buffer with two batches of 5 events, a position and an acknowledged batch in front.
+  std::string made() {
+    open();
+    StreamState app = stream("app");
+    commit(Request().batch(app, 5, "first").batch(app, 5, "second").position("a.log", "100"));
+    store->close();
+    const std::string epoch = store->epoch();
+    store.reset();
+    return epoch;
+  }
+  fs::path file() const { return options.path / "buffer.mdb"; }
+
+  /// Changes a stored value in place, without its checksum.
+  void change_value(Table table, std::string_view key_prefix, std::size_t byte_from_end) {
+    auto env = Env::open(file(), map_bytes, false);
+    REQUIRE(env.ok());
+    auto txn = (*env)->begin_write();
+    REQUIRE(txn.ok());
+    std::string key;
+    std::string value;
+    {
+      auto cursor = Cursor::open(*txn, table);
+      REQUIRE(cursor->seek(key_prefix).value());
+      key = cursor->key();
+      value = cursor->value();
+    }
+    value[value.size() - byte_from_end] ^= 1;
+    REQUIRE(txn->put(table, key, value).ok());
+    REQUIRE(txn->commit().ok());
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(OpenFixture, "leftovers of a birth that did not end are removed") {
+  fs::create_directories(options.path);
+  write_file(options.path / "buffer.mdb.birth", "half a file");
+  write_file(options.path / "buffer.mdb.new", "half a copy");
+  open();
+  CHECK(report.reason == "created");
+  CHECK_FALSE(fs::exists(options.path / "buffer.mdb.birth"));
+  CHECK_FALSE(fs::exists(options.path / "buffer.mdb.new"));
+}
+
+TEST_CASE_METHOD(OpenFixture, "a second agent is told which one holds the buffer") {
+  open();
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  UniqueFd from_child(ends[0]);
+  UniqueFd to_parent(ends[1]);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    OpenReport ignored;
+    const auto second = Store::open(options, ignored, clock);
+    const std::string text = second.ok() ? "opened" : second.error().text;
+    ::_exit(::write(to_parent.get(), text.data(), text.size()) < 0 ? 1 : 0);
+  }
+  to_parent.reset();
+  char text[512] = {};
+  REQUIRE(::read(from_child.get(), text, sizeof text - 1) > 0);
+  ::waitpid(child, nullptr, 0);
+  CHECK_THAT(text, Contains("another agent (pid " + std::to_string(::getpid()) +
+                            ") is using the buffer " + options.path.string()));
+  OpenReport ignored;
+  CHECK(Store::open(options, ignored, clock).error().code == Errc::unavailable);
+}
+
+TEST_CASE_METHOD(OpenFixture, "a tool reads a buffer as it is and makes nothing") {
+  const std::string epoch = made();
+  options.device = "";
+  options.max_size = 0;
+  open();
+  CHECK(store->epoch() == epoch);
+  CHECK(rows().size() == 2);
+  CHECK(store->stats().device == "gw-7");
+  store->close();
+  CHECK_FALSE(report.is_new_epoch);
+  options.path = dir / "nowhere";
+  const auto missing = try_open();
+  CHECK(missing.error().code == Errc::invalid);
+  CHECK_THAT(missing.error().text, Contains("no buffer"));
+  CHECK_FALSE(fs::exists(options.path));
+}
+
+TEST_CASE_METHOD(OpenFixture, "another device or machine begins a new epoch beside the old one") {
+  const std::string epoch = made();
+  const bool is_device = GENERATE(true, false);
+  (is_device ? options.device : options.machine_id) = "other";
+  open();
+  CHECK(report.is_new_epoch);
+  CHECK(report.reason == (is_device ? "device_changed" : "machine_changed"));
+  CHECK(report.previous_epoch == epoch);
+  CHECK(report.set_aside == options.path / ("previous-" + epoch + "-1"));
+  REQUIRE(report.warnings.size() == 1);
+  CHECK_THAT(report.warnings[0], Contains("10 events"));
+  CHECK(store->epoch() != epoch);
+  CHECK(rows().empty());
+  CHECK(stream("app").next_seq == 0);
+  CHECK(*store->position(owner, "a.log").value() == "100");
+  store->close();
+
+  options.path = report.set_aside;
+  options.device = "";
+  open();
+  CHECK(rows().size() == 2);
+  CHECK(store->epoch() == epoch);
+}
+
+TEST_CASE_METHOD(OpenFixture, "an unknown machine is not another one") {
+  made();
+  options.machine_id = "";
+  open();
+  CHECK_FALSE(report.is_new_epoch);
+}
+
+TEST_CASE_METHOD(OpenFixture, "an emptied buffer of another device is not kept") {
+  made();
+  open();
+  store->acknowledge(Priority::normal, 2);
+  store->close();
+  options.device = "gw-8";
+  open();
+  CHECK(report.is_new_epoch);
+  CHECK(report.set_aside.empty());
+  CHECK(*store->position(owner, "a.log").value() == "100");
+}
+
+TEST_CASE_METHOD(OpenFixture, "a file that is no LMDB file is set aside") {
+  const std::string content = GENERATE(std::string(), std::string(100'000, 'x'));
+  fs::create_directories(options.path);
+  write_file(file(), content);
+  open();
+  CHECK(report.is_new_epoch);
+  CHECK(report.reason == "quarantined");
+  CHECK(report.set_aside == options.path / "corrupt-unknown-1");
+  CHECK(read_file(report.set_aside / "buffer.mdb") == content);
+  store->close();
+  store.reset();
+  write_file(file(), content);
+  open();
+  CHECK(report.set_aside == options.path / "corrupt-unknown-2");
+  options.device = "";
+  write_file(file(), content);
+  CHECK(try_open().error().code != Errc::full);
+}
+
+TEST_CASE_METHOD(OpenFixture, "a file cut short is set aside, not mapped beyond its end") {
+  open();
+  StreamState app = stream("app");
+  for (int i = 0; i < 4; ++i) commit(Request().batch(app, 1, noise(600'000, i)));
+  store->close();
+  store.reset();
+  fs::resize_file(file(), fs::file_size(file()) / 3);
+  open();
+  CHECK(report.reason == "quarantined");
+  CHECK(rows().empty());
+}
+
+TEST_CASE_METHOD(OpenFixture, "damaged state is set aside, and readable positions go on") {
+  const std::string epoch = made();
+  const auto key = GENERATE(as<std::string>{}, "i", "c", "s");
+  change_value(Table::state, key, 1);
+  open();
+  CHECK(report.is_new_epoch);
+  CHECK(report.reason == "quarantined");
+  CHECK(report.previous_epoch == epoch);
+  CHECK(report.set_aside == options.path / ("corrupt-" + epoch + "-1"));
+  CHECK(*store->position(owner, "a.log").value() == "100");
+  CHECK(stream("app").next_seq == 0);
+}
+
+TEST_CASE_METHOD(OpenFixture, "a damaged row is told, the others are read") {
+  made();
+  const std::size_t byte_from_end = GENERATE(1, 9, 25, 33);
+  change_value(Table::normal, view(first_key_from(1)), byte_from_end);
+  open();
+  const auto present = rows();
+  REQUIRE(present.size() == 2);
+  CHECK(present[0].is_damaged);
+  CHECK(present[0].key == RowKey{1, 1, 0, 5});
+  CHECK_FALSE(present[1].is_damaged);
+  const auto verified = store->verify({});
+  CHECK(verified->damaged_rows == 1);
+  REQUIRE(verified->problems.size() == 1);
+  CHECK_THAT(verified->problems[0], Contains("numbers 0 to 4"));
+}
+
+TEST_CASE_METHOD(OpenFixture, "a damaged position is an error of its own") {
+  made();
+  change_value(Table::state, "p", 1);
+  open();
+  CHECK(store->position(owner, "a.log").error().code == Errc::corrupt);
+  CHECK(store->position_parts(owner).value().empty());
+  CHECK(store->verify({}).value().problems.size() == 1);
+  commit(Request().position("a.log", "200"));
+  CHECK(*store->position(owner, "a.log").value() == "200");
+}
+
+TEST_CASE_METHOD(OpenFixture, "a newer format is refused and left alone") {
+  made();
+  {
+    auto env = Env::open(file(), map_bytes, false);
+    auto txn = (*env)->begin_write();
+    std::string newer(20, '\0');
+    store_le(newer.data(), format_version + 1);
+    REQUIRE(txn->put(Table::state, identity_key, newer).ok());
+    REQUIRE(txn->commit().ok());
+  }
+  const auto refused = try_open();
+  CHECK(refused.error().code == Errc::invalid);
+  CHECK_THAT(refused.error().text, Contains("newer penstock") && Contains("format is 2"));
+}
+
+TEST_CASE_METHOD(OpenFixture, "a file of another word size is refused and left alone") {
+  made();
+  std::string bytes = read_file(file());
+  bytes.erase(12, 4);
+  write_file(file(), bytes);
+  const auto refused = try_open();
+  CHECK(refused.error().code == Errc::invalid);
+  CHECK_THAT(refused.error().text, Contains("32-bit"));
+  CHECK(read_file(file()) == bytes);
+}
+
+TEST_CASE_METHOD(OpenFixture, "a path that cannot be a buffer is refused in one line") {
+  SECTION("a file") {
+    write_file(options.path, "x");
+    const auto refused = try_open();
+    CHECK_THAT(refused.error().text, Contains("not a directory"));
+  }
+  SECTION("a file system of the kernel's own") {
+    options.path = "/proc/penstock";
+    CHECK_FALSE(try_open().ok());
+  }
+  SECTION("too small") {
+    options.max_size = max_size_min - 1;
+    CHECK(try_open().error().code == Errc::invalid);
+  }
+}
+
+TEST_CASE_METHOD(OpenFixture, "blocks are reserved when there is room for them") {
+  options.preallocate = true;
+  open();
+  CHECK(report.warnings.empty());
+  CHECK(fs::file_size(file()) == options.max_size);
+  store->close();
+  store.reset();
+  options.keep_free = std::uint64_t{1} << 60;
+  options.max_size *= 2;
+  open();
+  REQUIRE(report.warnings.size() == 1);
+  CHECK_THAT(report.warnings[0], Contains("could not reserve 16 MiB"));
+  CHECK(store->is_nearly_full() == false);
+}

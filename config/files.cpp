@@ -74,13 +74,14 @@ std::vector<fs::path> fragments(const fs::path& directory, Diagnostics& diagnost
     if (path.filename().string().front() == '.') continue;
     if (path.extension() == ".yaml") found.push_back(path);
     if (path.extension() == ".yml") {
-      diagnostics.add({code::without_effect,
-                       Severity::warning,
-                       {path.string()},
-                       "",
-                       fmt::format("{} is not read", penstock::quoted(path.string())),
-                       "fragments end in .yaml",
-                       {}});
+      // Member by member: g++ 12 takes the aggregate's clean-up for a use of what is not set.
+      Diagnostic ignored;
+      ignored.code = code::without_effect;
+      ignored.severity = Severity::warning;
+      ignored.place.file = path.string();
+      ignored.message = fmt::format("{} is not read", penstock::quoted(path.string()));
+      ignored.help = "fragments end in .yaml";
+      diagnostics.add(std::move(ignored));
     }
   }
   std::sort(found.begin(), found.end());

@@ -274,6 +274,7 @@ void Validator::check_secret(Node& node, const Option& option, const std::string
   const std::string forms =
       fmt::format("write {0}: {{file: PATH}}, {{env: NAME}} or {{credential: NAME}}", option.name);
   if (node.kind != Node::Kind::map || node.children.size() != 1) {
+    for (const Node& child : node.children) diagnostics_.mask(child.place());
     report(code::bad_secret, node.place(), path,
            fmt::format("{} must name one place to read the secret from",
                        penstock::quoted(option.name)),

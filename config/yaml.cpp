@@ -50,6 +50,7 @@ class Lines {
     const int count = characters(text_.substr(offset, bytes));
     return {static_cast<int>(line), last_.column, last_.column + std::max(count, 1)};
   }
+  std::string_view rest(std::size_t offset) const { return text_.substr(offset); }
   std::string_view rest_of_line(std::size_t offset) const {
     const std::size_t line = line_of_offset(offset);
     const std::size_t end = line < starts_.size() ? starts_[line] - 1 : text_.size();
@@ -78,24 +79,30 @@ class Lines {
   mutable Counted last_;
 };
 
-/// Bytes that a scalar takes on its first line.
-std::size_t scalar_bytes(std::string_view line, const std::string& value) {
-  if (line.empty()) return 0;
-  const char quote = line.front();
-  if (quote == '|' || quote == '>') return 1;
-  if (quote != '"' && quote != '\'') {
-    if (line.substr(0, value.size()) == value) return value.size();
-    return std::min(line.find_last_not_of(" \r"), line.size() - 1) + 1;
-  }
-  for (std::size_t i = 1; i < line.size(); ++i) {
-    if (quote == '"' && line[i] == '\\') {
+/// Where a quoted scalar that begins `text` ends; npos: nowhere.
+std::size_t quoted_bytes(std::string_view text) {
+  const char quote = text.front();
+  for (std::size_t i = 1; i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\') {
       ++i;
-    } else if (line[i] == quote) {
-      if (quote == '"' || line.substr(i + 1, 1) != "'") return i + 1;
+    } else if (text[i] == quote) {
+      if (quote == '"' || text.substr(i + 1, 1) != "'") return i + 1;
       ++i;
     }
   }
-  return line.size();
+  return std::string_view::npos;
+}
+
+bool is_quoted(std::string_view text) {
+  return !text.empty() && (text.front() == '"' || text.front() == '\'');
+}
+
+/// Bytes that a scalar without quotes takes on its first line.
+std::size_t plain_bytes(std::string_view line, const std::string& value) {
+  if (line.empty()) return 0;
+  if (line.front() == '|' || line.front() == '>') return 1;
+  if (line.substr(0, value.size()) == value) return value.size();
+  return std::min(line.find_last_not_of(" \r"), line.size() - 1) + 1;
 }
 
 class Builder final : public YAML::EventHandler {
@@ -133,7 +140,18 @@ class Builder final : public YAML::EventHandler {
                 const std::string& value) override {
     check(mark, anchor);
     const std::size_t offset = lines_.offset(mark);
-    const std::size_t bytes = scalar_bytes(lines_.rest_of_line(offset), value);
+    const std::string_view line = lines_.rest_of_line(offset);
+    std::size_t bytes = 0;
+    if (is_quoted(line)) {
+      bytes = quoted_bytes(lines_.rest(offset));
+      // yaml-cpp lets the end of the file close some of them.
+      if (bytes == std::string_view::npos) {
+        refuse(code::not_yaml, lines_.mark(offset, 1), "this quote is never closed", "");
+      }
+      bytes = std::min(bytes, line.size());
+    } else {
+      bytes = plain_bytes(line, value);
+    }
     Node node = new_node(Node::Kind::scalar, lines_.mark(offset, bytes));
     node.is_plain = tag == "?";
     node.text = value;

@@ -88,7 +88,7 @@ TEST_CASE("types, choices and bounds", "[config]") {
       {"list in a list", connector("type: file, paths: [[/a]]"), "C004", 2, 27, "here is a list"},
       {"number in tags", "agent: {tags: {line: 2}}\n", "C004", 1, 22, "put it in quotes: \"2\""},
       {"text for tags", "agent: {tags: x}\n", "C004", 1, 15, "write tags: {name: value}"},
-      {"text for a list of maps", connector("type: plc, address: a, read: x"), "C004", 2, 37,
+      {"text for a list of maps", connector("type: plc, address: a, read: x"), "C004", 2, 36,
        "a list of maps"},
       {"bad choice", upstream("compression: zst"), "C005", 3, 16, "did you mean \"zstd\"?"},
       {"policy that is not there yet", "buffer: {when_full: drop_oldest}\n", "C005", 1, 21,

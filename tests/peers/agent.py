@@ -9,12 +9,12 @@ agent: {{id: {device}}}
 buffer: {{path: {folder}/buffer, max_size: {max_size}, write_budget: off, commit: {{every: {commit_every}}}}}
 upstream: {{brokers: ["mqtt://127.0.0.1:{port}"]}}
 connectors:
-  app: {{type: file, paths: ["{folder}/log/app.log"], start: beginning, rotated_wait: 100ms, rescan_every: 1s}}
+  app: {{type: file, paths: ["{folder}/log/{pattern}"], start: beginning, rotated_wait: 100ms, rescan_every: 1s}}
 """
 
 
 class Agent:
-    def __init__(self, binary, folder, port, device="crash", commit_every="50ms", max_size="64MiB"):
+    def __init__(self, binary, folder, port, device="crash", commit_every="50ms", max_size="64MiB", pattern="app.log"):
         self.binary = binary
         self.folder = pathlib.Path(folder)
         self.config = self.folder / "penstock.yaml"
@@ -22,7 +22,7 @@ class Agent:
         self.process = None
         (self.folder / "log").mkdir(exist_ok=True)
         self.config.write_text(CONFIG.format(folder=self.folder, port=port, device=device,
-                                             commit_every=commit_every, max_size=max_size), encoding="utf-8")
+                                             commit_every=commit_every, max_size=max_size, pattern=pattern), encoding="utf-8")
 
     def start(self):
         with open(self.log, "ab") as log:

@@ -23,6 +23,11 @@ class LogWriter(threading.Thread):
         self.rotated = threading.Event()
         self.stopping = threading.Event()
 
+    def write_first(self):
+        """One line before the thread is started."""
+        self.lines = 1
+        self.path.write_bytes(b"line 1 \n")
+
     def run(self):
         self.out = open(self.path, "ab", buffering=0)
         until_rotation = self.random.randint(50, 2000)

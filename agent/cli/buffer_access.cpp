@@ -29,11 +29,12 @@ Answer ask_agent(const fs::path& socket, const daemon::ControlRequest& request,
   return {daemon::exit_unavailable, answer.error().text};
 }
 
-Answer open_and_run(const fs::path& path, const daemon::ControlRequest& request,
+Answer open_and_run(const config::BufferSettings& settings, const daemon::ControlRequest& request,
                     daemon::LineSink& sink) {
+  const fs::path& path = settings.path;
   buffer::StoreOptions options;  // no device: nothing is made or begun anew
   options.path = path;
-  options.max_size = buffer::max_size_min;
+  options.max_size = std::max(settings.max_size, buffer::max_size_min);
   options.preallocate = false;
   buffer::OpenReport report;
   auto store = buffer::Store::open(options, report);
@@ -51,7 +52,8 @@ Answer access_buffer(const Globals& globals, const daemon::ControlRequest& reque
                      daemon::LineSink& sink) {
   set_up_logging_for(globals, "warn");
   if (!globals.socket.empty()) return ask_agent(globals.socket, request, sink);
-  const fs::path path = buffer_path_or_default(globals);
+  const config::BufferSettings settings = buffer_settings_or_default(globals);
+  const fs::path& path = settings.path;
   if (daemon::is_buffer_held(path)) {
     Answer answer = ask_agent(daemon::client_socket_path({}, path), request, sink);
     if (answer.exit_code != daemon::exit_unavailable) return answer;
@@ -69,7 +71,7 @@ Answer access_buffer(const Globals& globals, const daemon::ControlRequest& reque
     return {daemon::exit_unavailable,
             fmt::format("there is no buffer at {}", penstock::quoted(path.string()))};
   }
-  return open_and_run(path, request, sink);
+  return open_and_run(settings, request, sink);
 }
 
 }  // namespace penstock::cli

@@ -82,10 +82,12 @@ bool Configuration::load_or_complain() {
   return is_good;
 }
 
-std::filesystem::path buffer_path_or_default(const Globals& globals) {
+config::BufferSettings buffer_settings_or_default(const Globals& globals) {
   Configuration configuration(globals);
-  if (configuration.load()) return configuration.loaded().values.buffer.path;
-  return config::default_state_dir() / "buffer";
+  if (configuration.load()) return configuration.loaded().values.buffer;
+  config::BufferSettings settings;
+  settings.path = config::default_state_dir() / "buffer";
+  return settings;
 }
 
 }  // namespace penstock::cli

@@ -49,7 +49,7 @@ class Configuration {
   int exit_code_ = 0;
 };
 
-/// The buffer's directory by the configuration; without a usable one, the default.
-std::filesystem::path buffer_path_or_default(const Globals& globals);
+/// By the configuration; without a usable one, the default path and a max_size of 0.
+config::BufferSettings buffer_settings_or_default(const Globals& globals);
 
 }  // namespace penstock::cli

@@ -158,7 +158,7 @@ int not_answered(const Error& error, const std::filesystem::path& path) {
 
 int status(const Globals& globals) {
   std::filesystem::path buffer;
-  if (globals.socket.empty()) buffer = buffer_path_or_default(globals);
+  if (globals.socket.empty()) buffer = buffer_settings_or_default(globals).path;
   const auto path = daemon::client_socket_path(globals.socket, buffer);
   daemon::ControlRequest request;
   request.command = "status";

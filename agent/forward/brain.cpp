@@ -150,16 +150,15 @@ void Brain::take_progress(std::int64_t round_trip_us) {
 
 void Brain::on_refused(const Acknowledged& event, const Window::Answer& answer) {
   const RowRef row{answer.priority, answer.row_id};
-  const bool is_news = !refused_ || !(*refused_ == row) || refused_code_ != event.reason_code;
-  refusals_ = refused_ && *refused_ == row ? refusals_ + 1 : 1;
+  const bool is_same = refused_ && *refused_ == row && refused_code_ == event.reason_code;
+  refusals_ = is_same ? refusals_ + 1 : 1;
   refused_ = row;
   refused_code_ = event.reason_code;
-  if (is_news) {
-    Report what = new_report(Report::Kind::batch_refused);
-    what.reason_code = event.reason_code;
-    what.row = row;
-    actions_->push_back(what);
-  }
+  Report what = new_report(Report::Kind::batch_refused);
+  what.value = refusals_;
+  what.reason_code = event.reason_code;
+  what.row = row;
+  actions_->push_back(what);
   actions_->push_back(Disconnect{connection_, false});
   drop(Stage::up, false);
 }

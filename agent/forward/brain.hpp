@@ -116,7 +116,7 @@ class Brain {
   bool is_status_refused_ = false;       // reported
   std::int64_t hand_over_until_us_ = 0;  // 0: not going back to the first broker
 
-  std::optional<RowRef> refused_;  // reported; the same row refused again is not news
+  std::optional<RowRef> refused_;  // the last row that was refused
   std::uint8_t refused_code_ = 0;
   std::uint32_t refusals_ = 0;
   std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest_at_drop_;

@@ -109,7 +109,7 @@ struct Report {
     failed,          ///< a connection that never came up
     retry,           ///< the next connection comes in `value` µs
     no_ack,          ///< nothing acknowledged for ack_timeout: the connection is dropped
-    batch_refused,   ///< with `reason_code`; the connection is dropped
+    batch_refused,   ///< with `reason_code`, the `value`th time; the connection is dropped
     status_refused,  ///< with `reason_code`; data goes on
     acknowledged,    ///< `events` more; `value`: round trip in µs
     back_to_first,

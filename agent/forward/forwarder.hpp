@@ -152,6 +152,7 @@ class Forwarder {
   std::string trouble_;         // why the present connection ended
   std::string logged_trouble_;  // said once
   bool logs_retry_ = false;
+  bool is_refused_again_ = false;  // the same batch: connecting and losing is no news
   bool said_acknowledged_ = false;
 
   mutable std::mutex stats_mutex_;

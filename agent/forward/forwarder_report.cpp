@@ -45,9 +45,12 @@ void Forwarder::perform(const Report& action) {
     case Report::Kind::batch_refused:
       trouble_ = fmt::format("the broker refuses a batch: {} (0x{:02x})",
                              reason_text(action.reason_code), action.reason_code);
-      log_.warn("event=batch_refused broker={} reason={} code=0x{:02x} row={}",
-                penstock::quoted(broker), penstock::quoted(reason_text(action.reason_code)),
-                action.reason_code, action.row.id);
+      is_refused_again_ = action.value > 1;
+      if (!is_refused_again_) {
+        log_.warn("event=batch_refused broker={} reason={} code=0x{:02x} row={}",
+                  penstock::quoted(broker), penstock::quoted(reason_text(action.reason_code)),
+                  action.reason_code, action.row.id);
+      }
       break;
     case Report::Kind::status_refused:
       log_.warn("event=status_refused broker={} topic={} reason={} code=0x{:02x}",
@@ -67,16 +70,22 @@ void Forwarder::perform(const Report& action) {
 
 void Forwarder::report_up(const Report& report) {
   const std::string& broker = options_.brokers[report.broker].url;
-  log_.info("event=connected broker={} protocol={} receive_max={} packet_bytes_max={} conn={}",
-            penstock::quoted(broker), to_string(limits_.protocol), limits_.receive_max,
-            limits_.packet_bytes_max, report.connection);
+  const std::string line = fmt::format(
+      "event=connected broker={} protocol={} receive_max={} packet_bytes_max={} conn={}",
+      penstock::quoted(broker), to_string(limits_.protocol), limits_.receive_max,
+      limits_.packet_bytes_max, report.connection);
+  if (is_refused_again_) {
+    log_.debug("{}", line);
+  } else {
+    log_.info("{}", line);
+  }
   if (limits_.protocol == Protocol::v3_1_1) {
     log_.warn(
         "event=refusals_invisible broker={} text=\"an MQTT 3.1.1 broker may acknowledge what "
         "it throws away\"",
         penstock::quoted(broker));
   }
-  logged_trouble_.clear();
+  if (!is_refused_again_) logged_trouble_.clear();
   trouble_.clear();
   said_acknowledged_ = false;
   {
@@ -95,7 +104,7 @@ void Forwarder::report_trouble(const Report& report) {
   link_.close(std::chrono::milliseconds(500), false);
   if (trouble_.empty()) trouble_ = was_up ? "the connection was dropped" : "no answer in time";
   const std::string line = broker + ' ' + trouble_;
-  const bool is_news = was_up || line != logged_trouble_;
+  const bool is_news = line != logged_trouble_ || (was_up && !is_refused_again_);
   logged_trouble_ = line;
   logs_retry_ = is_news;
   const std::string_view event = was_up ? "connection_lost" : "connection_failed";
@@ -117,6 +126,7 @@ void Forwarder::report_trouble(const Report& report) {
 }
 
 void Forwarder::report_acknowledged(const Report& report) {
+  is_refused_again_ = false;
   if (!std::exchange(said_acknowledged_, true)) {
     log_.info("event=first_acknowledged broker={} round_trip_ms={:.1f}",
               penstock::quoted(options_.brokers[report.broker].url),

@@ -9,7 +9,7 @@
 #include "agent/base/log.hpp"
 #include "agent/forward/mqtt_paho.hpp"
 #include "agent/forward/resolve.hpp"
-#include "agent/forward/tls_files.hpp"
+#include "agent/forward/tls.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -86,12 +86,7 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
   }
   void on_failure(const mqtt::token& token) override {
     if (token.get_type() == mqtt::token::CONNECT) {
-      std::string tls;
-      {
-        const std::lock_guard lock(tls_mutex);
-        tls = tls_error;
-      }
-      const paho::ConnectFailure failure = paho::connect_failure(token, options, tls);
+      const paho::ConnectFailure failure = paho::connect_failure(token, options);
       LinkEvent out = down(failure.stage, failure.text);
       out.reason_code = failure.reason_code;
       out.version_refused = failure.version_refused;
@@ -110,10 +105,6 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
     out.reason_code = reason_code;
     inbox->post(std::move(out));
   }
-  void remember_tls_error(const std::string& line) {
-    const std::lock_guard lock(tls_mutex);
-    if (tls_error.empty()) tls_error = line;
-  }
 
   const Clock& clock;
   std::shared_ptr<Inbox> inbox;
@@ -128,9 +119,6 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
   std::shared_ptr<Resolution> resolution;
   std::int64_t deadline_us = never;
   LinkEvent unexplained;  // a failure whose reason is being looked for
-
-  std::mutex tls_mutex;
-  std::string tls_error;
 };
 
 MqttLink::MqttLink(const Clock& clock, std::function<void()> wake)
@@ -155,9 +143,7 @@ void MqttLink::open(std::uint64_t connection, const ConnectOptions& options,
     }
   }
   opened.deadline_us = clock_.steady_us() + options.timeout / std::chrono::microseconds(1);
-  opened.resolution =
-      Resolution::begin(options.broker.host, options.broker.port, Resolution::Depth::name,
-                        [inbox = inbox_] { inbox->wake(); });
+  opened.resolution = Resolution::begin(options.broker, [inbox = inbox_] { inbox->wake(); });
 }
 
 std::int64_t MqttLink::wake_at_us() const { return connection_ ? connection_->deadline_us : never; }
@@ -202,9 +188,8 @@ void MqttLink::explain_failures(Connection& connection, std::vector<LinkEvent>& 
     connection.step = Connection::Step::explaining;
     connection.deadline_us =
         clock_.steady_us() + connection.options.timeout / std::chrono::microseconds(1);
-    connection.resolution =
-        Resolution::begin(connection.options.broker.host, connection.options.broker.port,
-                          Resolution::Depth::attempt, [inbox = inbox_] { inbox->wake(); });
+    connection.resolution = Resolution::begin_attempt(
+        connection.options.broker, connection.options.tls, [inbox = inbox_] { inbox->wake(); });
   }
   if (connection.step != Connection::Step::explaining) return;
   const bool is_explained = connection.resolution->is_done();
@@ -237,8 +222,7 @@ void MqttLink::start_paho(Connection& connection) {
       out.reason_code = reason_code;
       self->inbox->post(std::move(out));
     });
-    mqtt::connect_options connect = paho::connect_options(
-        options, [self](const std::string& line) { self->remember_tls_error(line); });
+    mqtt::connect_options connect = paho::connect_options(options);
     connect.set_max_inflight(static_cast<int>(connection.in_flight_max));
     connection.client->connect(std::move(connect), nullptr, connection);
   } catch (const std::exception& error) {

@@ -40,8 +40,7 @@ std::string server_uri(const config::BrokerAddress& broker) {
                      broker.host, is_ipv6 ? "]" : "", broker.port);
 }
 
-mqtt::connect_options connect_options(const ConnectOptions& options,
-                                      std::function<void(const std::string&)> tls_error) {
+mqtt::connect_options connect_options(const ConnectOptions& options) {
   mqtt::connect_options out;
   out.set_mqtt_version(static_cast<int>(options.protocol));
   if (options.protocol == Protocol::v5) {
@@ -65,7 +64,6 @@ mqtt::connect_options connect_options(const ConnectOptions& options,
     ssl.set_enable_server_cert_auth(!options.tls.is_insecure);
     // Without this Paho takes a certificate of any name.
     ssl.set_verify(!options.tls.is_insecure);
-    ssl.set_error_handler(std::move(tls_error));
     out.set_ssl(std::move(ssl));
   }
   return out;
@@ -118,8 +116,7 @@ UserProperties user_properties_of(const mqtt::properties& properties) {
   return out;
 }
 
-ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options,
-                               const std::string& tls_error) {
+ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options) {
   ConnectFailure failure;
   const std::string message = message_of(token);
   int code = token.get_return_code();
@@ -141,11 +138,6 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
   } else if (message == "TCP connect timeout") {
     failure.stage = Stage::connack;
     failure.text = fmt::format("no answer to CONNECT within {} s", options.timeout.count());
-  } else if (!tls_error.empty()) {
-    failure.text = "TLS: " + penstock::quoted(tls_error);
-  } else if (options.broker.scheme == "mqtts") {
-    failure.text = "connecting failed in TCP or TLS (does the certificate carry the name " +
-                   penstock::quoted(options.broker.host) + "?)";
   } else {
     failure.text = "connecting failed";
   }

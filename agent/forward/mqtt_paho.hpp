@@ -5,10 +5,8 @@
 #include <mqtt/async_client.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "agent/base/result.hpp"
 #include "agent/forward/mqtt_options.hpp"
@@ -19,10 +17,9 @@ namespace penstock::forward::paho {
 /// address: the certificate is checked against it.
 std::string server_uri(const config::BrokerAddress& broker);
 
-/// Everything but what only one of the two clients needs. tls_error is called on Paho's threads
-/// with the lines that OpenSSL gives.
-mqtt::connect_options connect_options(const ConnectOptions& options,
-                                      std::function<void(const std::string&)> tls_error);
+/// Everything but what only one of the two clients needs. Without Paho's error handler for TLS: it
+/// keeps the address of options that are gone when it is called.
+mqtt::connect_options connect_options(const ConnectOptions& options);
 
 Limits limits_of(const mqtt::connect_response& response, Protocol protocol);
 
@@ -38,8 +35,7 @@ struct ConnectFailure {
   bool is_final = false;  ///< trying again cannot help: user, password, client id
   std::string text;
 };
-ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options,
-                               const std::string& tls_error);
+ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options);
 
 /// Disconnects if need be, frees what Paho 1.3.12 would leak (messages it has queued but not
 /// written), and destroys the client. Blocks for about `timeout`.

@@ -11,7 +11,7 @@
 #include "agent/base/log.hpp"
 #include "agent/forward/mqtt_paho.hpp"
 #include "agent/forward/resolve.hpp"
-#include "agent/forward/tls_files.hpp"
+#include "agent/forward/tls.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -43,7 +43,7 @@ struct Subscription::Connection final : public mqtt::iaction_listener {
   }
   void on_failure(const mqtt::token& token) override {
     const std::lock_guard lock(mutex);
-    const paho::ConnectFailure failed = paho::connect_failure(token, options.connect, tls_error);
+    const paho::ConnectFailure failed = paho::connect_failure(token, options.connect);
     failure = {{failed.is_final ? Errc::invalid : Errc::unavailable, failed.text},
                failed.stage,
                failed.version_refused};
@@ -88,7 +88,6 @@ struct Subscription::Connection final : public mqtt::iaction_listener {
   Limits limits;
   Failure failure;
   std::string lost_text;
-  std::string tls_error;
 };
 
 Subscription::Subscription() : connection_(std::make_unique<Connection>()) {}
@@ -128,12 +127,11 @@ Result<void> Subscription::resolve(const ConnectOptions& options) const {
   };
   // Shared with a thread that may outlive this call.
   const auto done = std::make_shared<Done>();
-  const auto resolution = Resolution::begin(options.broker.host, options.broker.port,
-                                            Resolution::Depth::attempt, [done] {
-                                              const std::lock_guard lock(done->mutex);
-                                              done->is_done = true;
-                                              done->changed.notify_all();
-                                            });
+  const auto resolution = Resolution::begin_attempt(options.broker, options.tls, [done] {
+    const std::lock_guard lock(done->mutex);
+    done->is_done = true;
+    done->changed.notify_all();
+  });
   std::unique_lock lock(done->mutex);
   if (!done->changed.wait_for(lock, options.timeout, [&done] { return done->is_done; })) {
     return Error{Errc::unavailable,
@@ -149,7 +147,6 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options) {
   connection.is_decided = false;
   connection.owner_calls = false;
   connection.lost_text.clear();
-  connection.tls_error.clear();
   connection.failure = {};
   try {
     start(connection);
@@ -187,11 +184,7 @@ void Subscription::start(Connection& connection) {
         self->lost("the broker ends the connection: " +
                    std::string(reason_text(static_cast<std::uint8_t>(code))));
       });
-  mqtt::connect_options connect =
-      paho::connect_options(options.connect, [self](const std::string& line) {
-        const std::lock_guard lock(self->mutex);
-        if (self->tls_error.empty()) self->tls_error = line;
-      });
+  mqtt::connect_options connect = paho::connect_options(options.connect);
   if (options.is_persistent) {
     if (options.connect.protocol == Protocol::v5) {
       connect.set_clean_start(false);

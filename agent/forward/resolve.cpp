@@ -1,16 +1,19 @@
 #include "agent/forward/resolve.hpp"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <string>
 #include <thread>
 #include <utility>
 
 #include "agent/base/log.hpp"
 #include "agent/base/unique_fd.hpp"
+#include "agent/forward/tls.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -27,72 +30,109 @@ struct Addresses {
   }
 };
 
-int look_up(const std::string& host, std::uint16_t port, int flags, Addresses& out) {
+int look_up(const config::BrokerAddress& broker, int flags, Addresses& out) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = flags | AI_NUMERICSERV;
-  return ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &out.first);
+  return ::getaddrinfo(broker.host.c_str(), std::to_string(broker.port).c_str(), &hints,
+                       &out.first);
 }
 
-/// 0, or the errno of the attempt.
-int attempt(const addrinfo& address) {
-  const UniqueFd socket(::socket(
-      address.ai_family, address.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.ai_protocol));
-  if (!socket.is_open()) return errno;
-  if (::connect(socket.get(), address.ai_addr, address.ai_addrlen) == 0) return 0;
-  if (errno != EINPROGRESS) return errno;
-  pollfd wait{socket.get(), POLLOUT, 0};
-  const int ready = ::poll(&wait, 1, attempt_ms_max);
-  if (ready == 0) return ETIMEDOUT;
-  int error = ready < 0 ? errno : 0;
-  socklen_t size = sizeof(error);
-  if (ready > 0) ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+/// A connected socket that blocks again, or -1 and errno.
+UniqueFd connected(const addrinfo& address) {
+  UniqueFd socket(::socket(address.ai_family, address.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                           address.ai_protocol));
+  if (!socket.is_open()) return socket;
+  int error = 0;
+  if (::connect(socket.get(), address.ai_addr, address.ai_addrlen) != 0) error = errno;
+  if (error == EINPROGRESS) {
+    pollfd wait{socket.get(), POLLOUT, 0};
+    const int ready = ::poll(&wait, 1, attempt_ms_max);
+    error = ready < 0 ? errno : ETIMEDOUT;
+    socklen_t size = sizeof(error);
+    if (ready > 0) ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+  }
+  if (error != 0) {
+    socket.reset();
+    errno = error;
+    return socket;
+  }
+  const timeval most{attempt_ms_max / 1'000, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
+  ::fcntl(socket.get(), F_SETFL, ::fcntl(socket.get(), F_GETFL) & ~O_NONBLOCK);
+  return socket;
+}
+
+Result<void> attempt_all(const addrinfo* addresses, const config::BrokerAddress& broker,
+                         const TlsFiles& tls) {
+  Error error;
+  for (const addrinfo* address = addresses; address != nullptr; address = address->ai_next) {
+    const UniqueFd socket = connected(*address);
+    if (!socket.is_open()) {
+      error = errno_error("connect");
+      continue;
+    }
+    if (broker.scheme != "mqtts") return {};
+    return try_tls(socket.get(), broker.host, tls);
+  }
   return error;
 }
 
-Result<void> attempt_all(const addrinfo* addresses) {
-  int error = 0;
-  for (const addrinfo* address = addresses; address != nullptr; address = address->ai_next) {
-    error = attempt(*address);
-    if (error == 0) return {};
-  }
-  return errno_error("connect", error);
-}
-
-Result<void> look_up_and_try(const std::string& host, std::uint16_t port, int flags,
-                             Resolution::Depth depth) {
-  Addresses addresses;
-  const int rc = look_up(host, port, flags, addresses);
-  if (rc != 0) {
-    return Error{Errc::unavailable,
-                 "cannot resolve " + penstock::quoted(host) + ": " +
-                     (rc == EAI_SYSTEM ? errno_error("getaddrinfo").text : ::gai_strerror(rc))};
-  }
-  if (depth == Resolution::Depth::name) return {};
-  return attempt_all(addresses.first);
+Result<void> resolve_error(const std::string& host, int rc) {
+  return Error{Errc::unavailable,
+               "cannot resolve " + penstock::quoted(host) + ": " +
+                   (rc == EAI_SYSTEM ? errno_error("getaddrinfo").text : ::gai_strerror(rc))};
 }
 
 }  // namespace
 
-std::shared_ptr<Resolution> Resolution::begin(const std::string& host, std::uint16_t port,
-                                              Depth depth, std::function<void()> done) {
+void Resolution::run(const std::shared_ptr<Resolution>& resolution, Work work,
+                     std::function<void()> done) {
+  std::thread thread(
+      [shared = resolution->shared_, work = std::move(work), done = std::move(done)] {
+        ::pthread_setname_np(::pthread_self(), "resolve");
+        shared->result = work();
+        shared->is_done.store(true, std::memory_order_release);
+        done();
+      });
+  thread.detach();
+}
+
+std::shared_ptr<Resolution> Resolution::begin(const config::BrokerAddress& broker,
+                                              std::function<void()> done) {
   auto resolution = std::make_shared<Resolution>();
-  auto work = [shared = resolution->shared_, host, port, depth, done = std::move(done)](int flags) {
-    shared->result = look_up_and_try(host, port, flags, depth);
-    shared->is_done.store(true, std::memory_order_release);
-    done();
-  };
   Addresses numeric;
-  if (depth == Depth::name && look_up(host, port, AI_NUMERICHOST, numeric) == 0) {
-    work(AI_NUMERICHOST);
+  if (look_up(broker, AI_NUMERICHOST, numeric) == 0) {
+    resolution->shared_->is_done.store(true, std::memory_order_release);
+    done();
     return resolution;
   }
-  std::thread thread([work = std::move(work)] {
-    ::pthread_setname_np(::pthread_self(), "resolve");
-    work(0);
-  });
-  thread.detach();
+  run(
+      resolution,
+      [broker]() -> Result<void> {
+        Addresses addresses;
+        const int rc = look_up(broker, 0, addresses);
+        return rc == 0 ? Result<void>() : resolve_error(broker.host, rc);
+      },
+      std::move(done));
+  return resolution;
+}
+
+std::shared_ptr<Resolution> Resolution::begin_attempt(const config::BrokerAddress& broker,
+                                                      const TlsFiles& tls,
+                                                      std::function<void()> done) {
+  auto resolution = std::make_shared<Resolution>();
+  run(
+      resolution,
+      [broker, tls]() -> Result<void> {
+        Addresses addresses;
+        const int rc = look_up(broker, 0, addresses);
+        if (rc != 0) return resolve_error(broker.host, rc);
+        return attempt_all(addresses.first, broker, tls);
+      },
+      std::move(done));
   return resolution;
 }
 

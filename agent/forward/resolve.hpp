@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 
 #include "agent/base/result.hpp"
+#include "agent/forward/mqtt_options.hpp"
 
 namespace penstock::forward {
 
@@ -15,20 +15,23 @@ namespace penstock::forward {
 /// lives on until the name service answers, touching nothing but what it shares with this handle.
 class Resolution {
  public:
-  enum class Depth : std::uint8_t {
-    name,    ///< only whether the name has an address
-    attempt  ///< also whether one of them takes a TCP connection; says why not
-  };
-
-  /// `done` is called once on the thread of the look-up. An address in digits is answered at once.
-  static std::shared_ptr<Resolution> begin(const std::string& host, std::uint16_t port, Depth depth,
+  /// Whether the name has an address. `done` is called once on the thread of the look-up; an
+  /// address in digits is answered at once.
+  static std::shared_ptr<Resolution> begin(const config::BrokerAddress& broker,
                                            std::function<void()> done);
+  /// Also whether an address takes a TCP connection and, for mqtts, a TLS handshake: says why not.
+  static std::shared_ptr<Resolution> begin_attempt(const config::BrokerAddress& broker,
+                                                   const TlsFiles& tls, std::function<void()> done);
 
   bool is_done() const { return shared_->is_done.load(std::memory_order_acquire); }
   /// Only when it is done.
   const Result<void>& result() const { return shared_->result; }
 
  private:
+  using Work = std::function<Result<void>()>;
+  static void run(const std::shared_ptr<Resolution>& resolution, Work work,
+                  std::function<void()> done);
+
   struct Shared {
     std::atomic<bool> is_done{false};
     Result<void> result;

@@ -228,10 +228,11 @@ TEST_CASE("a slow link is not a dead one: the time runs for the oldest message a
   CHECK(bench.take().find("disconnect") == std::string::npos);
 }
 
-TEST_CASE("a refused batch is never acknowledged, reported once, and tried again ever later") {
+TEST_CASE("a refused batch is never acknowledged, told how often, and tried again ever later") {
   Bench bench;
   bench.store(Priority::normal, {1, 2});
   std::int64_t longest = 0;
+  std::int64_t times = 0;
   for (int i = 0; i < 12; ++i) {
     bench.up();
     bench.acknowledge(bench.status_message);
@@ -242,7 +243,10 @@ TEST_CASE("a refused batch is never acknowledged, reported once, and tried again
     bench.pass(60 * second);
     CHECK(bench.take() == "connect ");
   }
-  CHECK(bench.count(Report::Kind::batch_refused) == 1);
+  CHECK(bench.count(Report::Kind::batch_refused) == 12);
+  for (const Report& report : bench.reports) {
+    if (report.kind == Report::Kind::batch_refused) CHECK(report.value == ++times);
+  }
   CHECK(longest > 5 * second);
   bench.up();
   bench.acknowledge(bench.status_message);

@@ -1,7 +1,9 @@
 // Request: rows and positions for a commit that are easy to make.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -16,9 +18,10 @@ namespace penstock::tests {
 inline std::string noise(std::size_t size, std::uint64_t seed) {
   std::string text(size, '\0');
   std::uint64_t state = seed * 2 + 1;
-  for (char& c : text) {
+  for (std::size_t at = 0; at < size; at += sizeof state) {
     state = state * 6364136223846793005U + 1442695040888963407U;
-    c = static_cast<char>(state >> 56);
+    const std::uint64_t bytes = state ^ (state >> 29);
+    std::memcpy(text.data() + at, &bytes, std::min(sizeof bytes, size - at));
   }
   return text;
 }

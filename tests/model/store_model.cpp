@@ -121,7 +121,7 @@ std::string StoreModel::check_class(std::size_t index, const std::vector<Row>& r
     if (row.kind == RowKind::batch) {
       if (covered.size() != 1 || now.kind != RowKind::batch) return "made up: " + name_of(row);
       const auto content = buffer::content_of(row);
-      if (!content.ok() || *content != now.content) return "other content: " + name_of(row);
+      if (!content.ok() || *content != *now.content) return "other content: " + name_of(row);
     } else {
       if (auto wrong = check_loss(index, row, covered, dropped); !wrong.empty()) return wrong;
       now = {row.key.id,    row.key.stream_id, row.key.seq,       row.key.count,

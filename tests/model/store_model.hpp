@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct ModelRow {
   buffer::RowKind kind = buffer::RowKind::batch;
   std::uint8_t loss_reason = 0;
   bool loss_is_exact = true;
-  std::string content;
+  std::shared_ptr<const std::string> content;
 
   std::uint64_t end() const { return seq + count; }
 };

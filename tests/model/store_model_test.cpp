@@ -170,8 +170,9 @@ class Run {
         request_.loss(at, row.count, LossReason::source, row.loss_is_exact);
       } else {
         constexpr std::uint32_t sizes[] = {10, 500, 1900, 2100, 20'000, 60'000, 90'000, 120'000};
-        row.content = noise(sizes[(shape >> 13) % std::size(sizes)], seed + i);
-        request_.batch(at, count, row.content);
+        row.content = std::make_shared<const std::string>(
+            noise(sizes[(shape >> 13) % std::size(sizes)], seed + i));
+        request_.batch(at, count, *row.content);
       }
       rows_.push_back(std::move(row));
     }
@@ -220,7 +221,7 @@ class Run {
   std::string check_full() {
     if (rows_.empty()) return "full without rows";
     std::uint64_t wanted = 0;
-    for (const ModelRow& row : rows_) wanted += row.content.size();
+    for (const ModelRow& row : rows_) wanted += row.content ? row.content->size() : 0;
     if (store_->stats().live_bytes + wanted < max_size_min * 3 / 4) return "full, with room left";
     return "";
   }

@@ -17,7 +17,7 @@ namespace penstock::pipeline {
 class AgentEvents {
  public:
   static constexpr std::string_view stream = "_agent";
-  static constexpr std::size_t waiting_bytes_max = 64 * 1024;
+  static constexpr std::size_t waiting_bytes_max = std::size_t{64} * 1024;
 
   /// wake: called after each emit, on the emitting thread; must only post.
   AgentEvents(const Clock& clock, std::int64_t build_time_us, std::function<void()> wake);

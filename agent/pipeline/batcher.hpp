@@ -15,7 +15,7 @@ namespace penstock::pipeline {
 /// The one batch shape: '[' event ',' event … ']'.
 struct BatchLimits {
   std::uint32_t events_max = 500;
-  std::size_t bytes_max = 96 * 1024;  ///< with the brackets
+  std::size_t bytes_max = std::size_t{96} * 1024;  ///< with the brackets
 };
 
 /// A loss as a row tells it.
@@ -32,7 +32,7 @@ struct Loss {
 class Batcher {
  public:
   using StreamIndex = std::uint32_t;
-  static constexpr std::size_t kept_bytes_max = 2 * 1024 * 1024;
+  static constexpr std::size_t kept_bytes_max = std::size_t{2} * 1024 * 1024;
 
   explicit Batcher(BatchLimits limits) : limits_(limits) {}
 

@@ -25,7 +25,7 @@ Result<Positions> read_positions(const buffer::Store& store, std::string_view ow
 
 }  // namespace
 
-Intake::Intake(IntakeOptions options, buffer::Store& store, const Clock& clock)
+Intake::Intake(const IntakeOptions& options, buffer::Store& store, const Clock& clock)
     : inbox_(std::make_unique<Inbox>(options.queue_bytes_max)),
       collector_(std::make_unique<Collector>(options, store, *inbox_, clock)),
       store_(store),

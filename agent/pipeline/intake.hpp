@@ -30,15 +30,16 @@ struct IntakeOptions {
 
   std::chrono::microseconds commit_every{1'000'000};       ///< 0: as soon as chunks are there
   std::chrono::microseconds commit_max_delay{10'000'000};  ///< the write budget's longest stretch
-  std::uint64_t commit_bytes = 1024 * 1024;  ///< encoded text that makes a commit full
-  double write_budget_bytes_per_s = 0;       ///< 0: none
+  std::uint64_t commit_bytes =
+      std::uint64_t{1024} * 1024;       ///< encoded text that makes a commit full
+  double write_budget_bytes_per_s = 0;  ///< 0: none
 
   std::uint32_t batch_events_max = 500;
-  std::uint64_t batch_bytes_max = 96 * 1024;
+  std::uint64_t batch_bytes_max = std::uint64_t{96} * 1024;
   /// Of one encoded event, at most batch_bytes_max - 2; longer ones are cut and marked.
-  std::uint64_t event_bytes_max = 64 * 1024;
+  std::uint64_t event_bytes_max = std::uint64_t{64} * 1024;
   /// Memory of a connector's queue; one chunk always fits.
-  std::uint64_t queue_bytes_max = 256 * 1024;
+  std::uint64_t queue_bytes_max = std::uint64_t{256} * 1024;
 };
 
 /// Counted since start.
@@ -66,7 +67,7 @@ struct IntakeStats {
 /// Threads: start, stop and the destructor belong to the owner; the rest: any.
 class Intake {
  public:
-  Intake(IntakeOptions options, buffer::Store& store, const Clock& clock = system_clock());
+  Intake(const IntakeOptions& options, buffer::Store& store, const Clock& clock = system_clock());
   Intake(const Intake&) = delete;
   Intake& operator=(const Intake&) = delete;
   ~Intake();

@@ -26,19 +26,23 @@ bool is_plain_text(std::string_view text) {
   return text.back() != ':' && !is_null && core_kind(text) == ScalarKind::text;
 }
 
-std::string quoted_yaml(std::string_view text) {
-  const std::string shown = with_masked_passwords(text);
-  if (is_plain_text(shown)) return shown;
+std::string key_text(std::string_view key) {
+  if (is_plain_text(key)) return std::string(key);
   std::string json;
-  append_json_string(json, shown);  // a JSON string is a YAML one too
+  append_json_string(json, key);  // a JSON string is a YAML one too
+  return json;
+}
+
+/// Unlike a key, a value would be expanded when it is read again.
+std::string value_text(std::string_view text) {
   std::string out;
-  for (const char c : json) out.append(c == '$' ? 2 : 1, c);
+  for (const char c : key_text(with_masked_passwords(text))) out.append(c == '$' ? 2 : 1, c);
   return out;
 }
 
 std::string scalar_text(const Node& node) {
   const bool is_typed = node.is_plain && core_kind(node.text) != ScalarKind::text;
-  return is_typed ? node.text : quoted_yaml(node.text);
+  return is_typed ? node.text : value_text(node.text);
 }
 
 class TextWriter {
@@ -49,7 +53,7 @@ class TextWriter {
     for (const Node& entry : node.children) {
       if (!first_is_indented) out_.append(indent, ' ');
       first_is_indented = false;
-      out_ += quoted_yaml(entry.key) + ":";
+      out_ += key_text(entry.key) + ":";
       value(entry, indent + 2);
     }
   }

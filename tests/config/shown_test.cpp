@@ -93,6 +93,8 @@ TEST_CASE("text that could be taken for something else is quoted", "[config]") {
   value.key = "k";
   value.text = row.text;
   CHECK(shown_text(root, Origin::hidden) == "k: " + row.want + "\n");
+  value.key = "a$b";  // keys are never expanded
+  CHECK(shown_text(root, Origin::hidden) == "\"a$b\": " + row.want + "\n");
 }
 
 }  // namespace penstock::config::tests

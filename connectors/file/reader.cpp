@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "agent/base/text.hpp"
 #include "connectors/file/lines.hpp"
@@ -87,7 +88,6 @@ Result<Seen> Reader::read(const Lineage& lineage, TrackedFile& file, std::int64_
   const std::optional<FileFacts> facts = facts_of(file.fd.get());
   if (!facts) return cannot_open(lineage, file, errno);
   file.is_linked = facts->is_linked;
-  file.at.mtime_ns = facts->mtime_ns;
   if (file.begin != Begin::known) {
     if (!begin(lineage, file, *facts)) return Seen::compressed;
     PENSTOCK_TRY(save(lineage, file));
@@ -101,15 +101,21 @@ Result<Seen> Reader::read_open(const Lineage& lineage, TrackedFile& file, const 
                                std::int64_t now_us) {
   if (facts.size < file.at.offset) return Seen::replaced;
   if (facts.size < file.at.size_seen) {
-    // What was read is intact, the end was taken away.
+    if (file.at.offset == 0 || !has_marks(file.fd.get(), facts.size, file.at)) {
+      return Seen::replaced;
+    }
+    // What was read is intact, only the end was taken away.
     session_.log().warn("event=file_shortened path={} unread_bytes={}", quoted(lineage.path),
                         file.at.size_seen - facts.size);
     report_loss(lineage);
   }
   if (facts.size != file.at.size_seen) file.changed_us = now_us;
+  if (wakes_up(file, facts)) return Seen::awake;
+  file.was_empty = facts.size == 0;
   const std::optional<Piece> piece = read_piece(file, facts);
   if (!piece) return Seen::replaced;
   file.at.size_seen = facts.size;
+  file.at.mtime_ns = facts.mtime_ns;
   file.looked_to = file.at.offset + piece->data.size();
   if (file.at.offset == 0 && is_compressed(piece->data)) return Seen::compressed;
 
@@ -135,6 +141,7 @@ std::optional<Reader::Piece> Reader::read_piece(TrackedFile& file, const FileFac
   if (n < 0 || static_cast<std::size_t>(n) < at.tail.length) return std::nullopt;
   const std::string_view bytes(buffer_.get(), static_cast<std::size_t>(n));
   if (mark_of(bytes.substr(0, at.tail.length)) != at.tail) return std::nullopt;
+  if (at.offset == 0 && mark_of(bytes.substr(0, at.head.length)) != at.head) return std::nullopt;
 
   if (at.head.length < head_bytes_max && facts.size > at.head.length) {
     char front[head_bytes_max];
@@ -192,6 +199,7 @@ void Reader::report_cut_lines() {
 bool Reader::begin(const Lineage& lineage, TrackedFile& file, const FileFacts& facts) {
   const int fd = file.fd.get();
   char front[head_bytes_max];
+  file.at.mtime_ns = facts.mtime_ns;
   if (is_compressed(read_short(fd, front, sizeof(front), 0))) return false;
   if (file.begin == Begin::end) {
     file.at.offset =
@@ -305,8 +313,11 @@ bool Reader::has_marks(int fd, std::uint64_t size, const Position& position) {
 
 std::optional<FileId> Reader::recognise_at(const std::string& path, const Position& position) {
   const UniqueFd fd = open_to_read(path);
-  if (!fd.is_open()) return std::nullopt;
-  const std::optional<FileFacts> facts = facts_of(fd.get());
+  const std::optional<FileFacts> facts = fd.is_open() ? facts_of(fd.get()) : facts_of(path);
+  if (!fd.is_open()) {
+    // Nothing speaks against it: better wait for a file than read another one twice.
+    return facts && facts->id == position.id ? std::optional(facts->id) : std::nullopt;
+  }
   if (!facts || !facts->is_regular || facts->id.inode != position.id.inode) return std::nullopt;
   if (facts->id != position.id && position.head.length == 0) return std::nullopt;
   if (!has_marks(fd.get(), facts->size, position)) return std::nullopt;

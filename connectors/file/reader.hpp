@@ -17,6 +17,7 @@ namespace penstock::connectors::file {
 
 /// What one look at a file came to.
 enum class Seen {
+  awake,  ///< nothing was read of it yet, and it has been written to since the last look
   lines,  ///< lines were read, and there may be more
   end,    ///< read to the end; a last line without newline is left where its file is at its path
   unfinished,  ///< a file that left its path ends in a line that may still be completed
@@ -57,6 +58,10 @@ class Reader {
   static std::optional<FileId> recognise_at(const std::string& path, const Position& position);
   /// Whether both open files have the same bytes in front of `size`.
   static bool have_same_end(int fd, int other_fd, std::uint64_t size);
+  /// Whether nothing was read of the file yet, and it has been written to since the last look.
+  static bool wakes_up(const TrackedFile& file, const FileFacts& facts) {
+    return file.was_empty && facts.mtime_ns != file.at.mtime_ns;
+  }
   static bool is_compressed(std::string_view front);
 
   std::size_t open_count() const { return open_.size(); }

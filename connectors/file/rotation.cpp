@@ -17,18 +17,7 @@ Result<void> Tailer::succeed(Lineage& lineage, const FoundFile& found, std::int6
     make_ready(lineage);
     return {};
   }
-  const std::optional<FileFacts> facts = facts_of(previous.place);
-  const std::vector<FoundFile> missed =
-      missed_since(lineage, previous.place, facts ? facts->mtime_ns : previous.at.mtime_ns);
-  for (const FoundFile& file : missed) {
-    if (file.facts.id == found.facts.id) continue;  // a link may lead there
-    TrackedFile& between = append(lineage, file.facts.id);
-    between.place = file.path;
-    between.is_matched = true;  // until the next search says otherwise
-    between.begin = Begin::beginning;
-    between.changed_us = now_us;
-    other_places_[file.path] = &lineage;
-  }
+  PENSTOCK_TRY_ASSIGN(const std::size_t missed, append_missed(lineage, found.facts.id, now_us));
   TrackedFile& next = append(lineage, found.facts.id);
   next.at_path = true;
   next.is_matched = true;
@@ -36,11 +25,33 @@ Result<void> Tailer::succeed(Lineage& lineage, const FoundFile& found, std::int6
   next.changed_us = now_us;
   note_real_path(lineage);
   make_ready(lineage);
-  session_.log().info(
-      "event=file_rotated path={} unread_bytes={} missed_files={}", quoted(lineage.path),
-      facts && facts->size > previous.at.offset ? facts->size - previous.at.offset : 0,
-      missed.size());
+  session_.log().info("event=file_rotated path={} missed_files={}", quoted(lineage.path), missed);
   return {};
+}
+
+/// Takes up the rotated files that came after the lineage's last one; `except` may be one of them
+/// (a link may lead there). Returns how many.
+Result<std::size_t> Tailer::append_missed(Lineage& lineage, const FileId& except,
+                                          std::int64_t now_us) {
+  const TrackedFile& last = *lineage.files.back();
+  const std::optional<FileFacts> facts = facts_of(last.place);
+  std::size_t count = 0;
+  for (const FoundFile& found :
+       missed_since(lineage, last.place, facts ? facts->mtime_ns : last.at.mtime_ns)) {
+    if (found.facts.id == except) continue;
+    TrackedFile& file = append(lineage, found.facts.id);
+    file.place = found.path;
+    file.is_matched = true;  // until the next search says otherwise
+    file.at.mtime_ns = found.facts.mtime_ns;
+    file.begin = Begin::beginning;
+    file.changed_us = now_us;
+    other_places_[found.path] = &lineage;
+    ++count;
+  }
+  if (count == 0) return count;
+  make_ready(lineage);
+  PENSTOCK_TRY(save_all(lineage));
+  return count;
 }
 
 /// Rotated files of this path that came and went while nobody looked (the agent was down, or waited
@@ -103,23 +114,57 @@ Result<void> Tailer::restart(Lineage& lineage, std::size_t index, std::int64_t n
                         before.size_seen - before.offset);
     reader_.report_loss(lineage);
   }
+  const std::optional<FileFacts> facts =
+      file.fd.is_open() ? facts_of(file.fd.get()) : facts_of(lineage.place_of(file));
   file.at = {};
   file.at.id = before.id;
+  file.at.mtime_ns = facts ? facts->mtime_ns : before.mtime_ns;
   file.at.generation = before.generation;
   file.looked_to = 0;
-  file.begin = Begin::beginning;
+  file.begin = Begin::known;
+  file.was_empty = true;
   file.may_begin_with_hole = true;
   file.is_settled = false;
   file.changed_us = now_us;
-  for (auto& part : rest) part->at.generation = file.at.generation++;
-  for (const auto& part : rest) {
-    if (part->begin == Begin::known) PENSTOCK_TRY(reader_.save(lineage, *part));
-  }
-  lineage.files.insert(lineage.files.begin() + static_cast<std::ptrdiff_t>(index),
-                       std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
-  PENSTOCK_TRY(reader_.save(lineage, file));
+  insert_before(lineage, index, std::move(rest));
   make_ready(lineage);
+  return save_all(lineage);
+}
+
+/// Content of a file that was empty at the last look: it may have been filled, copied away and
+/// truncated in the meantime, even more than once.
+Result<void> Tailer::insert_missed(Lineage& lineage, std::size_t index, std::int64_t now_us) {
+  TrackedFile& file = *lineage.files[index];
+  // First the time, then the names: what comes later has a later time.
+  const std::optional<FileFacts> facts = facts_of(lineage.place_of(file));
+  std::vector<std::unique_ptr<TrackedFile>> files;
+  if (file.at_path) {
+    for (const FoundFile& missed : missed_since(lineage, "", file.at.mtime_ns)) {
+      files.push_back(missed_file(missed, now_us));
+      by_id_[missed.facts.id] = {&lineage, files.back().get()};
+    }
+  }
+  if (facts) file.at.mtime_ns = facts->mtime_ns;
+  if (files.empty()) return {};
+  insert_before(lineage, index, std::move(files));
+  make_ready(lineage);
+  return save_all(lineage);
+}
+
+/// Which files are to be read in which order must not be found out again after a restart.
+Result<void> Tailer::save_all(const Lineage& lineage) {
+  for (const auto& file : lineage.files) PENSTOCK_TRY(reader_.save(lineage, *file));
   return {};
+}
+
+/// Files that come before the one at `index`, which gets the number behind theirs.
+void Tailer::insert_before(Lineage& lineage, std::size_t index,
+                           std::vector<std::unique_ptr<TrackedFile>> files) {
+  TrackedFile& next = *lineage.files[index];
+  for (auto& file : files) file->at.generation = next.at.generation++;
+  lineage.files.insert(lineage.files.begin() + static_cast<std::ptrdiff_t>(index),
+                       std::make_move_iterator(files.begin()),
+                       std::make_move_iterator(files.end()));
 }
 
 std::unique_ptr<TrackedFile> Tailer::missed_file(const FoundFile& found, std::int64_t now_us) {
@@ -184,13 +229,18 @@ Result<void> Tailer::check_original(const FoundFile& found, std::int64_t now_us)
     Lineage& lineage = original->second;
     const std::size_t last = lineage.files.size() - 1;
     TrackedFile& file = *lineage.files[last];
+    if (!file.at_path) PENSTOCK_TRY(append_missed(lineage, {}, now_us));
     if (!file.at_path || file.begin != Begin::known) continue;
     if (reader_.open(lineage, file) != 0) continue;
     const std::optional<FileFacts> facts = facts_of(file.fd.get());
     if (!facts) continue;
     const bool is_intact =
         facts->size >= file.at.offset && Reader::has_marks(file.fd.get(), facts->size, file.at);
-    if (!is_intact) PENSTOCK_TRY(restart(lineage, last, now_us));
+    if (!is_intact) {
+      PENSTOCK_TRY(restart(lineage, last, now_us));
+    } else if (Reader::wakes_up(file, *facts)) {
+      PENSTOCK_TRY(insert_missed(lineage, last, now_us));
+    }
   }
   return {};
 }

@@ -46,12 +46,13 @@ Result<void> Tailer::scan(std::int64_t now_us) {
     }
   }
   for (const FoundFile* file : unknown) {
-    const auto lineage = lineages_.find(file->path);
-    if (lineage == lineages_.end() || by_id_.count(file->facts.id) != 0) continue;
-    PENSTOCK_TRY(succeed(lineage->second, *file, now_us));
+    if (by_id_.count(file->facts.id) == 0) PENSTOCK_TRY(check_original(*file, now_us));
   }
   for (const FoundFile* file : unknown) {
-    if (by_id_.count(file->facts.id) == 0) PENSTOCK_TRY(check_original(*file, now_us));
+    const auto lineage = lineages_.find(file->path);
+    if (lineage == lineages_.end() || by_id_.count(file->facts.id) != 0) continue;
+    PENSTOCK_TRY_ASSIGN(const bool is_copy, pass_over_copy(*file));
+    if (!is_copy) PENSTOCK_TRY(succeed(lineage->second, *file, now_us));
   }
   for (const FoundFile* file : unknown) {
     if (by_id_.count(file->facts.id) == 0) PENSTOCK_TRY(adopt(*file, now_us));

@@ -43,6 +43,7 @@ Result<void> Tailer::load_part(const std::string& part, std::int64_t now_us) {
   file.at = std::move(*position);
   file.at.path.clear();
   file.looked_to = file.at.offset;
+  file.was_empty = file.at.size_seen == 0;
   file.changed_us = now_us;
   return {};
 }
@@ -62,6 +63,7 @@ Result<bool> Tailer::step(std::int64_t now_us) {
     lineage->wake_us = 0;
     make_ready(*lineage);
   }
+  listings_.clear();
   std::vector<Lineage*> round;
   round.swap(ready_);
   for (Lineage* lineage : round) lineage->is_ready = false;
@@ -91,6 +93,7 @@ Result<bool> Tailer::turn(Lineage& lineage, std::int64_t now_us) {
     if (!file.is_settled) {
       PENSTOCK_TRY_ASSIGN(const Seen seen, reader_.read(lineage, file, now_us));
       switch (seen) {
+        case Seen::awake: PENSTOCK_TRY(insert_missed(lineage, i, now_us)); return true;
         case Seen::lines: return true;
         case Seen::end: file.is_settled = !file.at_path; break;
         case Seen::unfinished:

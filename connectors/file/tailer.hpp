@@ -82,6 +82,11 @@ class Tailer {
   Result<void> succeed(Lineage& lineage, const FoundFile& found, std::int64_t now_us);
   std::vector<FoundFile> missed_since(const Lineage& lineage, const std::string& older_place,
                                       std::int64_t older_mtime_ns);
+  Result<void> save_all(const Lineage& lineage);
+  Result<std::size_t> append_missed(Lineage& lineage, const FileId& except, std::int64_t now_us);
+  Result<void> insert_missed(Lineage& lineage, std::size_t index, std::int64_t now_us);
+  void insert_before(Lineage& lineage, std::size_t index,
+                     std::vector<std::unique_ptr<TrackedFile>> files);
   std::unique_ptr<TrackedFile> missed_file(const FoundFile& found, std::int64_t now_us);
   Result<void> restart(Lineage& lineage, std::size_t index, std::int64_t now_us);
   std::unique_ptr<TrackedFile> take_copy(const Lineage& lineage, const TrackedFile& file,

@@ -29,6 +29,7 @@ struct TrackedFile {
   bool is_matched = false;           ///< some pattern names it
   bool is_linked = true;             ///< false: deleted, only our descriptor keeps it
   bool may_begin_with_hole = false;  ///< truncated under us: NULs at its front are not text
+  bool was_empty = false;            ///< at the last look, or begun anew and not looked at yet
   bool is_settled = false;           ///< left its path and was read to its end
   bool is_gone = false;              ///< nothing more to read; dropped at the next occasion
 };

@@ -96,7 +96,7 @@ class Case(unittest.TestCase):
             if process.poll() is not None:
                 raise AssertionError(f"the agent ended with {process.returncode}: {process.stderr.read()}")
             done = self.call("status", "-c", config, "--json", *more)
-            return done.returncode in (0, 1, 2) and json.loads(done.stdout)["intake"]["events"] > 0
+            return done.returncode in (0, 1, 2) and json.loads(done.stdout)["intake"]["events"] > 5
         self.until("first events", has_events)
         return process
 
@@ -432,8 +432,9 @@ class Upstream(Case):
             config = self.write("up.yaml", DEMO.format(path=self.dir / "buffer") +
                                 f'upstream: {{brokers: ["mqtt://127.0.0.1:{port.getsockname()[1]}"]}}\n')
             process = self.running(config)
-            done = self.ends(1, "status", "-c", config)
-            self.assertIn("upstream", done.stdout)
+            self.until("a failed connection", lambda: json.loads(
+                self.call("status", "--json", "-c", config).stdout)["upstream"]["error"])
+            self.assertIn("refused", self.ends(1, "status", "-c", config).stdout.lower())
             status = json.loads(self.ends(1, "status", "--json", "-c", config).stdout)
             self.assertEqual("degraded", status["state"])
             self.assertIn("the upstream is not connected", status["problems"])

@@ -26,8 +26,8 @@ TEST_CASE("a probe shows as many events as asked for, then stops") {
   chunk.add(1'764'000'003'000'000, "", {{"a", std::int64_t{4}}});
   CHECK(session.push(chunk).ok());
   CHECK(session.shown_count() == 3);
-  CHECK(shown == std::vector<std::string>{"16:00:00.276  a 1", "16:00:01.000  a 2",
-                                          "16:00:02.000  a 3"});
+  CHECK(shown ==
+        std::vector<std::string>{"16:00:00.276  a 1", "16:00:01.000  a 2", "16:00:02.000  a 3"});
   CHECK(session.stop_token().stop_requested());
   pollfd waited{session.stop_fd(), POLLIN, 0};
   CHECK(::poll(&waited, 1, 0) == 1);

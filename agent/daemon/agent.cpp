@@ -93,11 +93,16 @@ StartError Agent::open_forwarder() {
   if (!forwarder.ok()) return {exit_config, "upstream: " + forwarder.error().text};
   forwarder_ = std::move(forwarder).value();
   forwarder_->on_change([this](const forward::UpstreamChange& change) {
-    intake_->agent_events().emit(
-        "upstream", {{"state", std::string_view(change.is_connected ? "connected" : "lost")},
-                     {"broker", std::string_view(change.broker)},
-                     {"protocol", to_string(change.protocol)},
-                     {"error", std::string_view(change.reason)}});
+    pipeline::AgentEvents& events = intake_->agent_events();
+    if (change.is_connected) {
+      events.emit("upstream", {{"state", std::string_view("connected")},
+                               {"broker", std::string_view(change.broker)},
+                               {"protocol", to_string(change.protocol)}});
+    } else {
+      events.emit("upstream", {{"state", std::string_view("lost")},
+                               {"broker", std::string_view(change.broker)},
+                               {"error", std::string_view(change.reason)}});
+    }
   });
   return {};
 }
@@ -172,9 +177,8 @@ int Agent::stop() {
     forwarder_->join();
   }
   control_->stop();
-  const std::uint64_t left = store_->stats().events;
   store_->close();
-  log_.info("event=stop backlog_events={}", left);
+  log_.info("event=stop");
   const int exit_code = stored.ok() ? exit_ok : exit_io;
   // A thread cannot be ended from outside, and its session must not go away under it.
   if (!stuck.empty()) ::_exit(exit_internal);

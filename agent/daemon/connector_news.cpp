@@ -6,7 +6,9 @@ void ConnectorNews::on_change(const ConnectorStatus& status) {
   std::string& told = told_errors_[status.name];
   switch (status.state) {
     case ConnectorState::running:
-      log_.debug("event=connector_running connector={} restarts={}", status.name, status.restarts);
+    case ConnectorState::stopped:
+      log_.debug("event=connector_{} connector={} restarts={}", to_string(status.state),
+                 status.name, status.restarts);
       return;
     case ConnectorState::waiting: {
       const std::int64_t retry_ms = (status.next_try_unix_us - status.since_unix_us) / 1000;

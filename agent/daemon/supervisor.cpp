@@ -30,6 +30,7 @@ std::string_view to_string(ConnectorState state) {
     case ConnectorState::waiting: return "waiting";
     case ConnectorState::failed: return "failed";
     case ConnectorState::finished: return "finished";
+    case ConnectorState::stopped: return "stopped";
   }
   return "unknown";
 }
@@ -102,9 +103,10 @@ void Supervisor::work(Worker& worker) {
     set(worker, [](ConnectorStatus& s) { s.state = ConnectorState::running; });
     const std::int64_t began_us = session.clock().steady_us();
     const Result<void> result = worker.what.connector->run(session);
-    if (result.ok() || session.stop_token().stop_requested()) {
-      return end(worker, ConnectorState::finished, nullptr);
+    if (session.stop_token().stop_requested()) {
+      return end(worker, ConnectorState::stopped, nullptr);
     }
+    if (result.ok()) return end(worker, ConnectorState::finished, nullptr);
     const Error& error = result.error();
     if (error.code == Errc::invalid || error.code == Errc::corrupt) {
       return end(worker, ConnectorState::failed, &error);
@@ -112,7 +114,7 @@ void Supervisor::work(Worker& worker) {
     const bool was_healthy = session.clock().steady_us() - began_us >= healthy_run_us;
     failures = was_healthy ? 1 : failures + 1;
     if (!wait_before_restart(worker, error, failures)) {
-      return end(worker, ConnectorState::finished, nullptr);
+      return end(worker, ConnectorState::stopped, nullptr);
     }
   }
 }

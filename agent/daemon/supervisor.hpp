@@ -22,7 +22,8 @@ enum class ConnectorState {
   running,   ///< inside run()
   waiting,   ///< its source was not to be had; run() is called again after a while
   failed,    ///< invalid: stays down until the agent is started again
-  finished,  ///< its source has ended for good, or stop was asked for
+  finished,  ///< its source has ended for good
+  stopped,   ///< stop was asked for
 };
 std::string_view to_string(ConnectorState state);
 

@@ -97,7 +97,7 @@ TEST_CASE("a source that is not to be had is tried again after it settled") {
   CHECK(fixture.supervisor->wait(10s).empty());
   CHECK(fixture.connector->runs == 3);
   CHECK(fixture.settled == 3);  // two restarts, one of them in two goes
-  CHECK(fixture.supervisor->status().front().state == ConnectorState::finished);
+  CHECK(fixture.supervisor->status().front().state == ConnectorState::stopped);
 }
 
 TEST_CASE("a source that cannot work stays down and says why") {

@@ -56,8 +56,15 @@ bool Configuration::find_file() {
 bool Configuration::load() {
   if (!find_file()) return false;
   const std::vector<config::TypeOptions> types = known_types();
-  Result<config::LoadedConfig> loaded =
-      config::load({file_, /*read_fragments=*/true, types}, diagnostics_);
+  config::LoadRequest request;
+  request.file = file_;
+  request.types = types;
+  // A connector reports its findings through its section; the object itself is not wanted.
+  request.check_anyway = [](const config::ConnectorEntry& entry) {
+    const connectors::ConnectorType* type = connectors::find_type(entry.type);
+    if (type != nullptr) static_cast<void>(type->make(entry.section));
+  };
+  Result<config::LoadedConfig> loaded = config::load(request, diagnostics_);
   if (loaded.ok()) {
     loaded_ = std::move(loaded).value();
     connectors_ = daemon::build_connectors(loaded_->values);

@@ -44,8 +44,10 @@ class Request {
     row.time_unix_us = 1'700'000'000'000'000;
     return *this;
   }
-  Request& position(std::string_view part, std::string_view bytes) {
-    positions_.push_back({owner, part, bytes});
+  Request& position(std::string part, std::string bytes) {
+    const std::string& kept_part = texts_.emplace_back(std::move(part));
+    const std::string& kept_bytes = texts_.emplace_back(std::move(bytes));
+    positions_.push_back({owner, kept_part, kept_bytes});
     return *this;
   }
   buffer::CommitRequest request() const { return {rows_, positions_}; }

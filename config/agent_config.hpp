@@ -66,6 +66,7 @@ struct UpstreamSettings {
   } tls;
   std::string prefix = "penstock";
   std::string topic;  ///< template
+  std::string format = "json";
   std::string compression = "none";
   std::uint32_t batch_events_max = 500;
   std::uint64_t batch_bytes_max = 0;

@@ -253,6 +253,7 @@ class Loader {
     settings.tls = {tls.text("ca"), tls.text("cert"), tls.text("key"), tls.boolean("insecure")};
     settings.prefix = upstream.text("prefix");
     settings.topic = upstream.text("topic");
+    settings.format = upstream.text("format");
     settings.compression = upstream.text("compression");
     const Section batch = upstream.section("batch");
     settings.batch_events_max = static_cast<std::uint32_t>(batch.integer("events"));

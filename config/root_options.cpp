@@ -7,7 +7,8 @@ namespace {
 constexpr std::string_view log_levels[] = {"trace", "debug", "info", "warn", "error"};
 constexpr std::string_view full_policies[] = {"auto"};
 constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
-constexpr std::string_view compressions[] = {"none", "zstd"};
+constexpr std::string_view compressions[] = {"none", "zstd", "gzip"};
+constexpr std::string_view formats[] = {"json", "ndjson", "influx", "cbor"};
 
 constexpr Option log_options[] = {
     {.name = "level",
@@ -173,9 +174,14 @@ constexpr Option upstream_options[] = {
      .type = OptionType::text,
      .doc = "Template of the topics of data, from `{prefix} {device} {kind} {stream}`",
      .default_text = "{prefix}/{device}/{kind}/{stream}"},
+    {.name = "format",
+     .type = OptionType::choice,
+     .doc = "How a batch is written: a JSON array, JSON lines, InfluxDB's line protocol, CBOR",
+     .default_text = "json",
+     .choices = formats},
     {.name = "compression",
      .type = OptionType::choice,
-     .doc = "zstd: batches are sent compressed, with the kind `zstd` in their topic",
+     .doc = "Batches are sent compressed, and `{kind}` in their topic is `zstd` or `gzip`",
      .default_text = "none",
      .choices = compressions},
     {.name = "batch",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,8 @@ void append_json_double(std::string& out, double value);
 /// Appends "2026-11-23T21:39:15.276123Z" (27 bytes). time_unix_us: UTC, µs since 1970; years
 /// 0-9999, others are clamped.
 void append_time(std::string& out, std::int64_t time_unix_us);
+/// Reads exactly what append_time() writes; nullopt for anything else.
+std::optional<std::int64_t> parse_time(std::string_view text);
 
 /// The nearest of `candidates` by edit distance (at most 2 edits, or a third of the length), or "".
 template <typename Range>

@@ -13,6 +13,7 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/base/log.hpp"
+#include "agent/cli/receive_formats.hpp"
 #include "agent/cli/receive_payload.hpp"
 #include "agent/cli/receive_report.hpp"
 #include "agent/cli/receive_state.hpp"
@@ -26,6 +27,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr std::string_view event_opening = "{\"time\":";
 constexpr std::size_t unpacked_max = std::size_t{64} << 20;
 constexpr std::int64_t second_us = 1'000'000;
 constexpr milliseconds wait_at_most{100};  // between two looks at the stop signals and the clock
@@ -51,7 +53,9 @@ bool is_other_message(const forward::ReceivedMessage& message) {
   const std::string_view topic = message.topic;
   const std::size_t last = topic.rfind('/');
   const bool is_status = last != std::string_view::npos && topic.substr(last) == "/status";
-  const bool is_batch = !message.payload.empty() && message.payload.front() != '{';
+  const std::string_view payload = message.payload;
+  const bool is_json_lines = payload.substr(0, event_opening.size()) == event_opening;
+  const bool is_batch = !payload.empty() && (payload.front() != '{' || is_json_lines);
   return !is_batch && (is_status || topic.find("/ack/") != std::string_view::npos);
 }
 
@@ -97,7 +101,7 @@ class Receiver {
   std::vector<std::string> topics_;
 
   std::vector<ReceivedEvent> events_;  // of the present message; kept for its memory
-  std::string unpacked_;
+  PayloadReader payloads_{unpacked_max};
   std::uint64_t undecodable_ = 0;
   std::uint64_t other_ = 0;
 
@@ -137,7 +141,7 @@ bool Receiver::prepare() {
   link_.connect.timeout = std::chrono::seconds(5);
   link_.is_persistent = true;
   topics_ = options_.topics;
-  if (topics_.empty()) topics_ = {"penstock/+/data/#", "penstock/+/zstd/#"};
+  if (topics_.empty()) topics_ = {"penstock/+/data/#", "penstock/+/zstd/#", "penstock/+/gzip/#"};
 
   const auto is_control = [](unsigned char c) { return std::iscntrl(c) != 0; };
   if (std::any_of(options_.client_id.begin(), options_.client_id.end(), is_control)) {
@@ -265,14 +269,9 @@ void Receiver::take(const forward::ReceivedMessage& message) {
     ++other_;
     return;
   }
-  std::string_view payload = message.payload;
-  Result<void> read;
-  if (is_zstd(payload)) {
-    read = unpack_zstd(payload, unpacked_max, unpacked_);
-    payload = unpacked_;
-  }
   events_.clear();
-  if (read.ok()) read = read_batch(payload, events_);
+  const Result<std::string_view> json = payloads_.as_json(message.payload);
+  const Result<void> read = json.ok() ? read_batch(*json, events_) : Result<void>(json.error());
   if (!read.ok()) {
     ++undecodable_;
     reporter_.undecodable(message.topic, message.payload.size(), read.error().text);

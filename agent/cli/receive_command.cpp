@@ -31,7 +31,7 @@ void add_connection_options(CLI::App& command, ReceiveOptions& options) {
   command
       .add_option("--topic", options.topics,
                   "Topic filter; may be given several times\n"
-                  "(default penstock/+/data/# and penstock/+/zstd/#)")
+                  "(default penstock/+/data/#, penstock/+/zstd/# and penstock/+/gzip/#)")
       ->type_name("FILTER")
       ->expected(1)
       ->take_all();

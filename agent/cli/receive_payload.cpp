@@ -1,11 +1,9 @@
 #include "agent/cli/receive_payload.hpp"
 
 #include <fmt/format.h>
-#include <zstd.h>
 
 #include <array>
 #include <limits>
-#include <memory>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -14,8 +12,6 @@
 
 namespace penstock::cli {
 namespace {
-
-constexpr std::string_view zstd_magic = "\x28\xb5\x2f\xfd";
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -209,32 +205,6 @@ Result<void> read_batch(std::string_view payload, std::vector<ReceivedEvent>& ou
   if (const std::size_t valid = valid_utf8_prefix(payload); valid != payload.size()) {
     out.resize(before);
     return Error{Errc::invalid, fmt::format("not UTF-8 at byte {}", valid)};
-  }
-  return {};
-}
-
-bool is_zstd(std::string_view payload) {
-  return payload.substr(0, zstd_magic.size()) == zstd_magic;
-}
-
-Result<void> unpack_zstd(std::string_view payload, std::size_t size_max, std::string& out) {
-  const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
-                                                                     &ZSTD_freeDCtx);
-  out.clear();
-  ZSTD_inBuffer in{payload.data(), payload.size(), 0};
-  std::size_t left = 1;
-  while (in.pos < in.size || left != 0) {
-    if (out.size() == size_max) return Error{Errc::invalid, "more than the allowed size unpacked"};
-    const std::size_t before = out.size();
-    out.resize(std::min(size_max, std::max<std::size_t>(64 * 1024, before * 2)));
-    ZSTD_outBuffer room{out.data() + before, out.size() - before, 0};
-    left = ZSTD_decompressStream(context.get(), &room, &in);
-    if (ZSTD_isError(left) != 0) {
-      return Error{Errc::invalid, fmt::format("zstd: {}", ZSTD_getErrorName(left))};
-    }
-    out.resize(before + room.pos);
-    const bool is_stuck = in.pos == in.size && room.pos < room.size && left != 0;
-    if (is_stuck) return Error{Errc::invalid, "zstd: the data ends in the middle"};
   }
   return {};
 }

@@ -22,10 +22,4 @@ struct ReceivedEvent {
 /// unchanged, so a batch counts whole or not at all. Thread: any.
 Result<void> read_batch(std::string_view payload, std::vector<ReceivedEvent>& out);
 
-/// A zstd frame, told by its first bytes; JSON never begins with them.
-bool is_zstd(std::string_view payload);
-
-/// Unpacks zstd frames into `out`, at most size_max bytes. invalid: not zstd, damaged or too large.
-Result<void> unpack_zstd(std::string_view payload, std::size_t size_max, std::string& out);
-
 }  // namespace penstock::cli

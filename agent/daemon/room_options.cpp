@@ -15,6 +15,19 @@ Result<forward::Credentials> read_credentials(const config::UpstreamSettings& up
   return credentials;
 }
 
+forward::TagNames tag_names(const config::AgentConfig& config) {
+  forward::TagNames names;
+  const auto add = [&names](const std::string& connector, const auto& tags) {
+    for (const auto& [name, value] : tags) names[connector].insert(name);
+  };
+  for (const config::ConnectorEntry& entry : config.connectors) {
+    add(entry.name, config.agent.tags);
+    add(entry.name, entry.tags);
+  }
+  add("_agent", config.agent.tags);
+  return names;
+}
+
 }  // namespace
 
 pipeline::IntakeOptions intake_options(const config::AgentConfig& config, const std::string& boot) {
@@ -62,8 +75,9 @@ forward::ForwardOptions forward_options(const config::AgentConfig& config,
   options.version = PENSTOCK_VERSION;
   options.prefix = upstream.prefix;
   options.topic = upstream.topic;
-  options.compression =
-      upstream.compression == "zstd" ? forward::Compression::zstd : forward::Compression::none;
+  options.compression = forward::parse_compression(upstream.compression);
+  options.format = forward::parse_format(upstream.format);
+  options.tags = tag_names(config);
   options.in_flight_max = upstream.in_flight_max;
   options.rate_limit_bytes_per_s = static_cast<std::uint64_t>(upstream.rate_limit_bytes_per_s);
   options.keep_alive = std::chrono::duration_cast<std::chrono::seconds>(upstream.keep_alive);

@@ -54,8 +54,8 @@ struct Forwarder::Signal {
 Result<std::unique_ptr<Forwarder>> Forwarder::make(const ForwardOptions& options,
                                                    buffer::Store& store, const Clock& clock) {
   if (options.brokers.empty()) return Error{Errc::invalid, "no broker is given"};
-  auto encoder = MessageEncoder::make(
-      {options.prefix, options.device, store.epoch(), options.topic, options.compression});
+  auto encoder = MessageEncoder::make({options.prefix, options.device, store.epoch(), options.topic,
+                                       options.compression, options.format, options.tags});
   if (!encoder) return encoder.error();
   return std::unique_ptr<Forwarder>(
       new Forwarder(options, store, clock, std::move(encoder).value()));
@@ -185,7 +185,8 @@ void Forwarder::check_store() {
 }
 
 MessageSettings Forwarder::message_settings() const {
-  return {options_.prefix, options_.device, store_.epoch(), options_.topic, options_.compression};
+  return {options_.prefix,      options_.device, store_.epoch(), options_.topic,
+          options_.compression, options_.format, options_.tags};
 }
 
 void Forwarder::perform(const Connect& action) {

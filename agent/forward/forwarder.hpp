@@ -44,6 +44,8 @@ struct ForwardOptions {
   std::string prefix = "penstock";
   std::string topic = "{prefix}/{device}/{kind}/{stream}";
   Compression compression = Compression::none;
+  Format format = Format::json;
+  TagNames tags{};                           ///< for Format::influx
   std::uint32_t in_flight_max = 8;           ///< 1 … 16
   std::uint64_t rate_limit_bytes_per_s = 0;  ///< 0: off
   std::chrono::seconds keep_alive{60};

@@ -1,7 +1,5 @@
 #include "agent/forward/message.hpp"
 
-#include <zstd.h>
-
 #include <utility>
 
 #include "agent/base/assert.hpp"
@@ -11,9 +9,6 @@ namespace penstock::forward {
 namespace {
 
 constexpr std::size_t topic_bytes_max = 512;
-constexpr int zstd_level = 1;
-constexpr std::string_view json_type = "application/json";
-constexpr std::string_view zstd_type = "application/json+zstd";
 
 std::uint64_t varint_bytes(std::uint64_t value) {
   std::uint64_t bytes = 1;
@@ -22,30 +17,6 @@ std::uint64_t varint_bytes(std::uint64_t value) {
     ++bytes;
   }
   return bytes;
-}
-
-std::string compressed(std::string_view text) {
-  std::string out(ZSTD_compressBound(text.size()), '\0');
-  const std::size_t size =
-      ZSTD_compress(out.data(), out.size(), text.data(), text.size(), zstd_level);
-  PENSTOCK_ASSERT(ZSTD_isError(size) == 0);
-  out.resize(size);
-  return out;
-}
-
-std::string joined(const std::vector<std::string_view>& events, std::size_t begin,
-                   std::size_t end) {
-  std::size_t size = 2;
-  for (std::size_t i = begin; i < end; ++i) size += events[i].size() + 1;
-  std::string out;
-  out.reserve(size);
-  out += '[';
-  for (std::size_t i = begin; i < end; ++i) {
-    if (i != begin) out += ',';
-    out += events[i];
-  }
-  out += ']';
-  return out;
 }
 
 /// The event's opening members up to its number, then what makes it a loss record. Only a quote
@@ -178,10 +149,16 @@ std::vector<std::string_view> split_array(std::string_view array) {
   return elements;
 }
 
+/// What a message is about.
 struct MessageEncoder::Part {
   std::string_view stream;
   std::uint64_t first = 0;
+  std::uint64_t count = 0;
   const Limits& limits;
+
+  bool takes(const OutgoingMessage& message) const {
+    return packet_bytes(message, limits.protocol) <= limits.packet_bytes_max;
+  }
 };
 
 Result<MessageEncoder> MessageEncoder::make(const MessageSettings& settings) {
@@ -198,22 +175,27 @@ Result<MessageEncoder> MessageEncoder::make(const MessageSettings& settings) {
 MessageEncoder::MessageEncoder(const MessageSettings& settings, TopicTemplate topic)
     : settings_(settings),
       topic_(std::move(topic)),
-      status_topic_(settings.prefix + "/" + settings.device + "/status") {}
+      status_topic_(settings.prefix + "/" + settings.device + "/status"),
+      encoder_(make_encoder(settings.format, settings.tags)) {}
 
-OutgoingMessage MessageEncoder::message(std::string payload, std::string_view stream,
-                                        std::uint64_t first, std::uint64_t count,
-                                        Compression compression) const {
-  const bool is_zstd = compression == Compression::zstd;
+OutgoingMessage MessageEncoder::message(std::string payload, const Part& part) const {
   OutgoingMessage out;
-  out.topic = topic_.topic(is_zstd ? "zstd" : "data", stream);
+  out.topic = topic_.topic(topic_kind(settings_.compression), part.stream);
   out.payload = std::move(payload);
-  out.is_text = !is_zstd;
-  out.content_type = is_zstd ? zstd_type : json_type;
+  out.is_text = encoder_->is_text() && settings_.compression == Compression::none;
+  out.content_type = encoder_->content_type();
+  out.content_type += content_type_suffix(settings_.compression);
   out.properties = {{"v", "1"},
-                    {"first", std::to_string(first)},
-                    {"count", std::to_string(count)},
+                    {"first", std::to_string(part.first)},
+                    {"count", std::to_string(part.count)},
                     {"epoch", settings_.epoch}};
   return out;
+}
+
+Result<OutgoingMessage> MessageEncoder::message_of(std::span<const std::string_view> events,
+                                                   const Part& part) const {
+  PENSTOCK_TRY_ASSIGN(std::string payload, encoder_->encode(events));
+  return message(compressed(settings_.compression, std::move(payload)), part);
 }
 
 EncodedRow MessageEncoder::encode(const buffer::Row& row, std::string_view stream,
@@ -224,72 +206,73 @@ EncodedRow MessageEncoder::encode(const buffer::Row& row, std::string_view strea
                 row.time_unix_us, out);
     return out;
   }
-  const bool is_zstd = settings_.compression == Compression::zstd;
-  if (is_zstd && !row.is_damaged) {
-    OutgoingMessage whole =
-        message(row.stored, stream, row.key.seq, row.key.count, Compression::zstd);
-    if (packet_bytes(whole, limits.protocol) <= limits.packet_bytes_max) {
-      out.messages.push_back(std::move(whole));
-      return out;
-    }
-  }
-  auto content =
-      row.is_damaged ? Result<std::string>(Error{Errc::corrupt, {}}) : buffer::content_of(row);
-  if (!content) {
-    out.is_damaged = true;
-    encode_loss(row, stream, LossReason::corrupt, true, wall_us, out);
-    return out;
-  }
-  if (!is_zstd) {
-    OutgoingMessage whole =
-        message(std::move(content).value(), stream, row.key.seq, row.key.count, Compression::none);
-    if (packet_bytes(whole, limits.protocol) <= limits.packet_bytes_max) {
-      out.messages.push_back(std::move(whole));
-      return out;
-    }
-    content = std::move(whole.payload);
-  }
-  const auto events = split_array(*content);
-  if (events.size() != row.key.count) {
-    out.is_damaged = true;
-    encode_loss(row, stream, LossReason::corrupt, true, wall_us, out);
-    return out;
-  }
-  split(events, 0, events.size(), Part{stream, row.key.seq, limits}, out);
+  const Part part{stream, row.key.seq, row.key.count, limits};
+  if (!row.is_damaged && encode_content(row, part, out).ok()) return out;
+  out = {};
+  out.is_damaged = true;
+  encode_loss(row, stream, LossReason::corrupt, true, wall_us, out);
   return out;
 }
 
-void MessageEncoder::split(const std::vector<std::string_view>& events, std::size_t begin,
-                           std::size_t end, const Part& part, EncodedRow& out) const {
-  const auto as_message = [&](std::string payload) {
-    if (settings_.compression == Compression::zstd) payload = compressed(payload);
-    return message(std::move(payload), part.stream, part.first + begin, end - begin,
-                   settings_.compression);
-  };
-  OutgoingMessage whole = as_message(joined(events, begin, end));
-  if (packet_bytes(whole, part.limits.protocol) <= part.limits.packet_bytes_max) {
+/// The usual batch goes as it is stored: nothing is decompressed for JSON as zstd, nothing is
+/// parsed for JSON.
+Result<void> MessageEncoder::encode_content(const buffer::Row& row, const Part& part,
+                                            EncodedRow& out) const {
+  const bool is_json = settings_.format == Format::json;
+  if (is_json && settings_.compression == Compression::zstd) {
+    OutgoingMessage whole = message(row.stored, part);
+    if (part.takes(whole)) {
+      out.messages.push_back(std::move(whole));
+      return {};
+    }
+  }
+  PENSTOCK_TRY_ASSIGN(std::string content, buffer::content_of(row));
+  if (is_json && settings_.compression == Compression::none) {
+    OutgoingMessage whole = message(std::move(content), part);
+    if (part.takes(whole)) {
+      out.messages.push_back(std::move(whole));
+      return {};
+    }
+    content = std::move(whole.payload);
+  }
+  const auto events = split_array(content);
+  if (events.size() != row.key.count) {
+    return Error{Errc::corrupt, "the batch has another number of events than its key says"};
+  }
+  return split(events, part, out);
+}
+
+Result<void> MessageEncoder::split(std::span<const std::string_view> events, const Part& part,
+                                   EncodedRow& out) const {
+  PENSTOCK_TRY_ASSIGN(OutgoingMessage whole, message_of(events, part));
+  if (part.takes(whole)) {
     out.messages.push_back(std::move(whole));
-    return;
+    return {};
   }
-  if (end - begin == 1) {
-    out.messages.push_back(as_message("[" + as_refused(events[begin]) + "]"));
+  if (events.size() == 1) {
+    const std::string refused = as_refused(events[0]);
+    const std::string_view record = refused;
+    PENSTOCK_TRY_ASSIGN(OutgoingMessage loss, message_of({&record, 1}, part));
+    out.messages.push_back(std::move(loss));
     ++out.refused_events;
-    return;
+    return {};
   }
-  const std::size_t middle = begin + (end - begin) / 2;
-  split(events, begin, middle, part, out);
-  split(events, middle, end, part, out);
+  const std::size_t middle = events.size() / 2;
+  PENSTOCK_TRY(split(events.first(middle), {part.stream, part.first, middle, part.limits}, out));
+  return split(events.subspan(middle),
+               {part.stream, part.first + middle, events.size() - middle, part.limits}, out);
 }
 
 void MessageEncoder::encode_loss(const buffer::Row& row, std::string_view stream, LossReason reason,
                                  bool is_exact, std::int64_t time_unix_us, EncodedRow& out) const {
   const EventHead head(settings_.device, stream, settings_.epoch);
-  std::string payload = "[";
-  append_loss_record(payload, head, time_unix_us, row.key.seq, row.key.count, reason, is_exact);
-  payload += ']';
-  if (settings_.compression == Compression::zstd) payload = compressed(payload);
-  out.messages.push_back(
-      message(std::move(payload), stream, row.key.seq, row.key.count, settings_.compression));
+  std::string record;
+  append_loss_record(record, head, time_unix_us, row.key.seq, row.key.count, reason, is_exact);
+  const std::string_view event = record;
+  Result<OutgoingMessage> loss =
+      message_of({&event, 1}, {stream, row.key.seq, row.key.count, Limits{}});
+  PENSTOCK_ASSERT(loss.ok());  // our own text
+  out.messages.push_back(std::move(loss).value());
 }
 
 }  // namespace penstock::forward

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "agent/base/result.hpp"
 #include "agent/base/wire.hpp"
 #include "agent/forward/mqtt_options.hpp"
+#include "agent/forward/payload.hpp"
 #include "buffer/store.hpp"
 
 namespace penstock::forward {
@@ -20,7 +23,7 @@ class TopicTemplate {
   static Result<TopicTemplate> parse(std::string_view text, std::string_view prefix,
                                      std::string_view device);
 
-  /// kind: "data" or "zstd".
+  /// kind: as topic_kind() has it.
   std::string topic(std::string_view kind, std::string_view stream) const;
 
  private:
@@ -39,14 +42,14 @@ bool is_valid_topic(std::string_view topic);
 /// The bytes of a QoS 1 PUBLISH with its header and, in MQTT 5, its properties.
 std::uint64_t packet_bytes(const OutgoingMessage& message, Protocol protocol);
 
-enum class Compression : std::uint8_t { none, zstd };
-
 struct MessageSettings {
   std::string prefix;
   std::string device;
   std::string epoch;
   std::string topic;  ///< template
   Compression compression = Compression::none;
+  Format format = Format::json;
+  TagNames tags{};  ///< for Format::influx
 };
 
 struct EncodedRow {
@@ -55,7 +58,7 @@ struct EncodedRow {
   bool is_damaged = false;                ///< sent as a loss record: the stored bytes are
 };
 
-/// Pure but for the time of a loss record that has none. Thread: const, any.
+/// Pure but for the time of a loss record that has none. Move-only. Thread: const, any.
 class MessageEncoder {
  public:
   /// invalid: the template.
@@ -72,16 +75,21 @@ class MessageEncoder {
  private:
   struct Part;
   MessageEncoder(const MessageSettings& settings, TopicTemplate topic);
-  OutgoingMessage message(std::string payload, std::string_view stream, std::uint64_t first,
-                          std::uint64_t count, Compression compression) const;
-  void split(const std::vector<std::string_view>& events, std::size_t begin, std::size_t end,
-             const Part& part, EncodedRow& out) const;
+  /// payload: encoded and compressed.
+  OutgoingMessage message(std::string payload, const Part& part) const;
+  Result<OutgoingMessage> message_of(std::span<const std::string_view> events,
+                                     const Part& part) const;
+  /// corrupt: an event cannot be read; what `out` got meanwhile is void.
+  Result<void> encode_content(const buffer::Row& row, const Part& part, EncodedRow& out) const;
+  Result<void> split(std::span<const std::string_view> events, const Part& part,
+                     EncodedRow& out) const;
   void encode_loss(const buffer::Row& row, std::string_view stream, LossReason reason,
                    bool is_exact, std::int64_t time_unix_us, EncodedRow& out) const;
 
   MessageSettings settings_;
   TopicTemplate topic_;
   std::string status_topic_;
+  std::unique_ptr<const Encoder> encoder_;
 };
 
 /// The elements of a JSON array, as views into it; empty if it is no array of objects.

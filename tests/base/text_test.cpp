@@ -150,4 +150,22 @@ TEST_CASE("suggestions are near, or none", "[base]") {
   CHECK(nearest("temperature", keys).empty());
 }
 
+TEST_CASE("times are read back as they were written", "[base]") {
+  const auto us =
+      GENERATE(values<std::int64_t>({0, 1, -1, 1'764'000'000'276'123, -62'167'219'200'000'000,
+                                     253'402'300'799'999'999, 1'709'164'800'000'000}));
+  CHECK(parse_time(time_text(us)) == us);
+}
+
+TEST_CASE("what is no time is not read as one", "[base]") {
+  for (const std::string_view text :
+       {"", "2026-11-23T21:39:15Z", "2026-11-23 21:39:15.276123Z", "2026-13-23T21:39:15.276123Z",
+        "2026-02-29T21:39:15.276123Z", "2026-11-23T24:39:15.276123Z", "2026-11-23T21:60:15.276123Z",
+        "2026-11-23T21:39:60.276123Z", "2026-11-23T21:39:15.276123+",
+        "2026-11-23T21:39:15.2761234Z"}) {
+    INFO(text);
+    CHECK_FALSE(parse_time(text).has_value());
+  }
+}
+
 }  // namespace penstock

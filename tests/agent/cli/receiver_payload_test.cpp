@@ -1,8 +1,6 @@
 // Payloads come from a network: each must be read exactly or refused, never in part.
 #include <catch2/catch.hpp>
 
-#include <zstd.h>
-
 #include "agent/base/wire.hpp"
 #include "agent/cli/receive_payload.hpp"
 
@@ -77,24 +75,6 @@ TEST_CASE("every prefix of a batch is refused, without reading past its end") {
     const std::vector<char> exact(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
     CHECK_FALSE(read_batch({exact.data(), exact.size()}, events).ok());
   }
-}
-
-TEST_CASE("zstd payloads are unpacked within a bound") {
-  const std::string text(100'000, 'x');
-  std::string packed(ZSTD_compressBound(text.size()), '\0');
-  packed.resize(ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), 1));
-  CHECK(is_zstd(packed));
-  CHECK_FALSE(is_zstd("[{"));
-  CHECK_FALSE(is_zstd(""));
-  std::string out;
-  REQUIRE(unpack_zstd(packed, 1 << 20, out).ok());
-  CHECK(out == text);
-  REQUIRE(unpack_zstd(packed, text.size(), out).ok());
-  CHECK(out == text);
-  CHECK_FALSE(unpack_zstd(packed, text.size() - 1, out).ok());
-  CHECK_FALSE(unpack_zstd(packed.substr(0, packed.size() - 1), 1 << 20, out).ok());
-  CHECK_FALSE(unpack_zstd(packed.substr(0, 5), 1 << 20, out).ok());
-  CHECK_FALSE(unpack_zstd(packed + "junk", 1 << 20, out).ok());
 }
 
 }  // namespace

@@ -1,0 +1,96 @@
+// Whatever format and compression a message has, the receiver has to see the same events.
+#include "agent/cli/receive_formats.hpp"
+
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "agent/cli/receive_payload.hpp"
+#include "agent/forward/payload.hpp"
+
+namespace penstock::cli {
+namespace {
+
+using forward::Compression;
+using forward::Format;
+
+constexpr std::size_t size_max = std::size_t{1} << 20;
+
+const std::vector<std::string_view> events{
+    R"({"time":"2026-11-23T21:39:15.276123Z","device":"gw-7","stream":"app","epoch":"9f3c2a7e","seq":1200,"site":"a,b","temp":21.53,"n":null,"ok":true,"no":false})",
+    R"({"time":"2026-11-23T21:39:15.276123Z","device":"gw-7","stream":"app","epoch":"9f3c2a7e","seq":1201,"message":"a \"quoted\" \\ line\nand € {more}","x":-1.5e-07,"i":-7,"big":18446744073709551615})",
+    R"({"time":"2026-11-23T21:39:16.000000Z","device":"gw-7","stream":"app","epoch":"9f3c2a7e","seq":1202,"lost":40,"reason":"buffer_full"})",
+};
+
+std::string array() {
+  std::string out = "[";
+  for (const std::string_view event : events) {
+    if (out.size() > 1) out += ',';
+    out += event;
+  }
+  return out + "]";
+}
+
+TEST_CASE("every format and compression is read back as the events that were stored") {
+  const auto format = GENERATE(Format::json, Format::ndjson, Format::cbor);
+  const auto compression = GENERATE(Compression::none, Compression::zstd, Compression::gzip);
+  CAPTURE(static_cast<int>(format), static_cast<int>(compression));
+  const auto encoded = forward::make_encoder(format, {})->encode(events);
+  REQUIRE(encoded.ok());
+  const std::string payload = forward::compressed(compression, *encoded);
+  PayloadReader reader(size_max);
+  const auto json = reader.as_json(payload);
+  REQUIRE(json.ok());
+  CHECK(*json == array());
+  std::vector<ReceivedEvent> received;
+  REQUIRE(read_batch(*json, received).ok());
+  CHECK(received.size() == events.size());
+  CHECK(received[2].identity.lost == 40);
+}
+
+TEST_CASE("packed payloads are unpacked within a bound, whole or not at all") {
+  const auto compression = GENERATE(Compression::zstd, Compression::gzip);
+  const auto unpack = compression == Compression::zstd ? unpack_zstd : unpack_gzip;
+  const std::string text(100'000, 'x');
+  const std::string packed = forward::compressed(compression, text);
+  std::string out;
+  REQUIRE(unpack(packed, size_max, out).ok());
+  CHECK(out == text);
+  REQUIRE(unpack(packed, text.size(), out).ok());
+  CHECK(out == text);
+  CHECK_FALSE(unpack(packed, text.size() - 1, out).ok());
+  for (std::size_t size = 0; size < packed.size(); ++size) {
+    CAPTURE(size);
+    CHECK_FALSE(unpack(packed.substr(0, size), size_max, out).ok());
+  }
+  CHECK_FALSE(unpack(packed + "junk", size_max, out).ok());
+}
+
+TEST_CASE("CBOR that is cut or changed is refused, or is still JSON that can be checked") {
+  const std::string whole = forward::make_encoder(Format::cbor, {})->encode(events).value();
+  std::string out;
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    CAPTURE(size);
+    out.clear();
+    CHECK_FALSE(cbor_to_json(whole.substr(0, size), out).ok());
+  }
+  std::vector<ReceivedEvent> received;
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (const unsigned bit : {0U, 3U, 5U, 7U}) {
+      std::string changed = whole;
+      changed[at] = static_cast<char>(static_cast<unsigned char>(changed[at]) ^ (1U << bit));
+      out.clear();
+      received.clear();
+      if (cbor_to_json(changed, out).ok()) static_cast<void>(read_batch(out, received).ok());
+    }
+  }
+  for (const std::string_view bad :
+       {"\x9f\xff", "\xa0", "\x81\x01", "\x81\xa1\x01\x01", "\x80x",
+        "\x81\xa1\x61x\x3b\xff\xff\xff\xff\xff\xff\xff\xff", "\x81\xa1\x61x\xf7",
+        "\x81\xa1\x61x\x40", "\x81\xa1\x61\xff\x01", "\x9b\xff\xff\xff\xff\xff\xff\xff\xff"}) {
+    out.clear();
+    CHECK_FALSE(cbor_to_json(bad, out).ok());
+  }
+}
+
+}  // namespace
+}  // namespace penstock::cli

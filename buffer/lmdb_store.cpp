@@ -101,12 +101,16 @@ Room LmdbStore::room() const {
   return {pages, std::min(reserved_pages_max, pages / 16)};
 }
 
-void LmdbStore::acknowledge(Priority priority, std::uint64_t id) {
+void LmdbStore::acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) {
+  const std::lock_guard guard(marking_);
+  if (generation != generation_) return;
   auto& acked = acked_[index_of(priority)];
   acked = std::max(acked.load(), std::min(id, durable_id_.load()));
 }
 
-void LmdbStore::pin(Priority priority, std::uint64_t id) {
+void LmdbStore::pin(std::uint64_t generation, Priority priority, std::uint64_t id) {
+  const std::lock_guard guard(marking_);
+  if (id != 0 && generation != generation_) return;
   auto& pinned = pinned_[index_of(priority)];
   pinned = id == 0 ? 0 : std::max(pinned.load(), id);
 }

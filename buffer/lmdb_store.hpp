@@ -47,8 +47,8 @@ class LmdbStore final : public Store {
                                       std::size_t bytes_max) const override;
   std::uint64_t durable_id() const override { return durable_id_; }
   void on_stored(std::function<void()> callback) override { on_stored_ = std::move(callback); }
-  void acknowledge(Priority priority, std::uint64_t id) override;
-  void pin(Priority priority, std::uint64_t id) override;
+  void acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) override;
+  void pin(std::uint64_t generation, Priority priority, std::uint64_t id) override;
   StoreStats stats() const override;
   Result<std::vector<StreamStats>> stream_stats() const override;
   Result<VerifyReport> verify(
@@ -139,6 +139,7 @@ class LmdbStore final : public Store {
   Compressor compressor_;  // intake only, with frames_
   std::string frames_;
 
+  std::mutex marking_;  // guards: that acked_ and pinned_ are set in the generation they are of
   std::atomic<std::uint64_t> generation_{1};
   std::atomic<std::uint64_t> durable_id_{0};
   std::atomic<std::uint64_t> used_pages_{0};

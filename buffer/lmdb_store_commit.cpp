@@ -273,6 +273,7 @@ Result<void> LmdbStore::reopen() {
   counters_ = file->state.counters;
   streams_.load(file->state.streams);
   for (ClassMarks& marks : marks_) marks.searched = 0;
+  const std::lock_guard guard(marking_);
   ++generation_;
   return {};
 }

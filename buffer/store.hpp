@@ -180,10 +180,13 @@ class Store {
   /// before use.
   virtual void on_stored(std::function<void()> callback) = 0;
   /// All rows of the class up to and with `id` have been acknowledged; the next commit trims them.
-  virtual void acknowledge(Priority priority, std::uint64_t id) = 0;
+  /// generation: the one that the rows were read in; of another than the present one nothing is
+  /// acknowledged, since its ids may be those of other rows.
+  virtual void acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) = 0;
   /// Rows of the class up to and with `id` have been handed over on the present connection: never
-  /// dropped or merged. Only rises, until 0 unpins: rows read before that must be read again.
-  virtual void pin(Priority priority, std::uint64_t id) = 0;
+  /// dropped or merged. Only rises, until 0 unpins: rows read before that must be read again. Of
+  /// another generation than the present one only 0 is taken; pins outlive a reopen.
+  virtual void pin(std::uint64_t generation, Priority priority, std::uint64_t id) = 0;
 
   virtual StoreStats stats() const = 0;
   virtual Result<std::vector<StreamStats>> stream_stats() const = 0;

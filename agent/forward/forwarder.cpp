@@ -249,7 +249,7 @@ void Forwarder::perform(const Fetch& action) {
 void Forwarder::perform(const DropFetched&) {
   for (std::size_t i = 0; i < fetched_.size(); ++i) {
     fetched_[i].clear();
-    store_.pin(static_cast<buffer::Priority>(i), 0);
+    store_.pin(generation_, static_cast<buffer::Priority>(i), 0);
   }
   encoded_.clear();
 }
@@ -302,9 +302,7 @@ void Forwarder::perform(const PublishStatus& action) {
 }
 
 void Forwarder::perform(const Acknowledge& action) {
-  // Ids of a store that was opened anew mean other rows.
-  if (action.generation != store_.generation()) return;
-  store_.acknowledge(action.row.priority, action.row.id);
+  store_.acknowledge(action.generation, action.row.priority, action.row.id);
 }
 
 std::string Forwarder::status_payload(bool is_online, std::uint64_t connection) const {

@@ -55,7 +55,7 @@ TEST_CASE_METHOD(FullFixture, "a stream that may not drop finds the buffer full,
   CHECK(store->stats().live_bytes <= max_size_min);
 
   SECTION("an acknowledgement makes room, also when the next request is refused") {
-    store->acknowledge(Priority::normal, 1);
+    store->acknowledge(store->generation(), Priority::normal, 1);
     Request large;
     StreamState ignored = app;
     large.batch(ignored, 1, noise(900'000, 1));
@@ -124,7 +124,7 @@ TEST_CASE_METHOD(FullFixture,
   // A loss row that was handed over cannot grow any more.
   CHECK(present.back().key.count == 10);
   CHECK(present.size() == 16 + 6);
-  store->pin(Priority::normal, 0);
+  store->pin(store->generation(), Priority::normal, 0);
   CHECK(commit(Request().batch(udp, 10, noise(row_bytes, 1))).dropped_rows > 0);
   CHECK(rows().front().kind == RowKind::loss);
 }
@@ -150,7 +150,7 @@ TEST_CASE_METHOD(FullFixture,
   StreamState after = app;
   CHECK(store->commit(Request().batch(after, 1, noise(10, 1)).request()).error().code ==
         Errc::full);
-  store->acknowledge(Priority::normal, 1);
+  store->acknowledge(store->generation(), Priority::normal, 1);
   commit(Request().batch(app, 1, noise(10, 1)));
 }
 
@@ -172,6 +172,25 @@ TEST_CASE_METHOD(StoreFixture, "a failed commit that left nothing may be tried a
   CHECK(commit(request).durable_id == 1);
   CHECK(rows().size() == 1);
   CHECK(*store->position(owner, "p").value() == "1");
+}
+
+TEST_CASE_METHOD(StoreFixture, "what was read in an earlier generation is not acknowledged") {
+  int failures = 0;
+  faults.before_commit = [&] { return once(failures); };
+  open();
+  StreamState app = stream("app");
+  commit(Request().batch(app, 1, "a").batch(app, 1, "b"));
+  const std::uint64_t before = store->generation();
+  StreamState ignored = app;
+  failures = 1;
+  REQUIRE_FALSE(store->commit(Request().batch(ignored, 1, "c").request()).ok());
+  REQUIRE(store->generation() == before + 1);
+  store->acknowledge(before, Priority::normal, 1);
+  CHECK_FALSE(store->has_pending_trims());
+  commit(Request().batch(app, 1, "c"));
+  CHECK(rows().size() == 3);
+  store->acknowledge(before + 1, Priority::normal, 1);
+  CHECK(store->has_pending_trims());
 }
 
 TEST_CASE_METHOD(StoreFixture, "a commit reported as failed that is there counts, once confirmed") {

@@ -51,7 +51,7 @@ TEST_CASE_METHOD(SmallDisk, "with reserved blocks a disk filled by others stops 
   StreamState app = stream("app");
   for (int i = 0; i < 200; ++i) {
     commit(Request().batch(app, 1, noise(60'000, i)));
-    store->acknowledge(Priority::normal, store->durable_id() - 1);
+    store->acknowledge(store->generation(), Priority::normal, store->durable_id() - 1);
   }
   CHECK_FALSE(store->is_nearly_full());
   CHECK(store->verify({}).value().problems.empty());
@@ -72,7 +72,7 @@ TEST_CASE_METHOD(SmallDisk, "on a full disk nothing is lost, and trims make room
   REQUIRE_FALSE(failed.ok());
   CHECK(failed.error().code == Errc::full);
   CHECK(rows().size() == stored);
-  store->acknowledge(Priority::normal, 18);
+  store->acknowledge(store->generation(), Priority::normal, 18);
   CHECK(store->has_pending_trims());
   int attempts = 0;
   for (;;) {

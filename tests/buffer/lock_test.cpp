@@ -61,7 +61,7 @@ TEST_CASE_METHOD(StoreFixture, "one thread commits while others read, acknowledg
         ++seen;
         after = row.key.id;
       }
-      if (!rows->empty()) store->acknowledge(Priority::normal, after);
+      if (!rows->empty()) store->acknowledge(store->generation(), Priority::normal, after);
     }
   });
   std::thread status([&] {

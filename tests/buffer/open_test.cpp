@@ -141,7 +141,7 @@ TEST_CASE_METHOD(OpenFixture, "an unknown machine is not another one") {
 TEST_CASE_METHOD(OpenFixture, "an emptied buffer of another device is not kept") {
   made();
   open();
-  store->acknowledge(Priority::normal, 2);
+  store->acknowledge(store->generation(), Priority::normal, 2);
   store->close();
   options.device = "gw-8";
   open();

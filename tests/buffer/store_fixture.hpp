@@ -56,7 +56,7 @@ class StoreFixture {
     auto read = store->rows_after(priority, 0, std::size_t{1} << 40);
     INFO((read.ok() ? std::string() : read.error().text));
     REQUIRE(read.ok());
-    store->pin(priority, 0);
+    store->pin(store->generation(), priority, 0);
     return *std::move(read);
   }
   std::string content(const buffer::Row& row) {

@@ -100,7 +100,7 @@ TEST_CASE_METHOD(StoreFixture, "acknowledged rows go with the next commit") {
   open();
   StreamState app = stream("app");
   commit(Request().batch(app, 1, "a").batch(app, 1, "b").batch(app, 1, "c"));
-  store->acknowledge(Priority::normal, 2);
+  store->acknowledge(store->generation(), Priority::normal, 2);
   CHECK(store->has_pending_trims());
   CHECK(rows().size() == 3);
   SECTION("without rows") { commit(Request()); }
@@ -111,7 +111,7 @@ TEST_CASE_METHOD(StoreFixture, "acknowledged rows go with the next commit") {
   }
   CHECK_FALSE(store->has_pending_trims());
   CHECK(rows().front().key.id == 3);
-  store->acknowledge(Priority::normal, 1);
+  store->acknowledge(store->generation(), Priority::normal, 1);
   CHECK_FALSE(store->has_pending_trims());
   CHECK(store->verify({}).value().problems.empty());
 }
@@ -120,7 +120,7 @@ TEST_CASE_METHOD(StoreFixture, "an acknowledgement of what is not durable counts
   open();
   StreamState app = stream("app");
   commit(Request().batch(app, 1, "a"));
-  store->acknowledge(Priority::normal, 99);
+  store->acknowledge(store->generation(), Priority::normal, 99);
   commit(Request().batch(app, 1, "b"));
   CHECK(rows().size() == 1);
 }
@@ -149,7 +149,7 @@ TEST_CASE_METHOD(StoreFixture, "a stream changes its class once it has no backlo
   CHECK(stream("app", Priority::high).priority == Priority::normal);
   commit(Request().batch(app, 1, "b"));
   CHECK(rows(Priority::high).empty());
-  store->acknowledge(Priority::normal, 3);
+  store->acknowledge(store->generation(), Priority::normal, 3);
   commit(Request().batch(app, 1, "c"));
   REQUIRE(rows(Priority::high).size() == 1);
   CHECK(rows(Priority::high)[0].key.seq == 2);
@@ -164,7 +164,7 @@ TEST_CASE_METHOD(StoreFixture, "statistics by stream and verification see every 
   StreamState app = stream("app");
   StreamState other = stream("other", Priority::low);
   commit(Request().batch(app, 5, "a").batch(app, 5, "b").batch(other, 1, "c"));
-  store->acknowledge(Priority::normal, 1);
+  store->acknowledge(store->generation(), Priority::normal, 1);
   clock.advance(90s);
   commit(Request().loss(other, 3, LossReason::source));
   const auto streams = store->stream_stats();

@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
   second.loss(udp, 5, LossReason::source).loss(udp, 1, LossReason::source, false);
   second.position("a.log", "200").position("gone.log", "");
   bool is_done = store.commit(first.request()).ok();
-  store.acknowledge(Priority::normal, 1);
+  store.acknowledge(store.generation(), Priority::normal, 1);
   clock.advance(std::chrono::seconds(60));
   is_done = is_done && store.commit(second.request()).ok();
   store.close();

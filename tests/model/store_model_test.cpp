@@ -109,19 +109,19 @@ class Run {
         return commit();
       case Kind::acknowledge: {
         const std::uint64_t id = model_.id_of(index, step.b % 8);
-        store_->acknowledge(static_cast<Priority>(index), id);
+        store_->acknowledge(store_->generation(), static_cast<Priority>(index), id);
         model_.acknowledge(index, id);
         return "";
       }
       case Kind::pin: {
         const std::uint64_t id = model_.id_of(index, step.b);
         if (id == 0) return "";
-        store_->pin(static_cast<Priority>(index), id);
+        store_->pin(store_->generation(), static_cast<Priority>(index), id);
         model_.pin(index, id);
         return "";
       }
       case Kind::unpin:
-        store_->pin(static_cast<Priority>(index), 0);
+        store_->pin(store_->generation(), static_cast<Priority>(index), 0);
         model_.pin(index, 0);
         return "";
       case Kind::position:
@@ -233,8 +233,8 @@ class Run {
       auto rows = store_->rows_after(priority, 0, std::size_t{1} << 40);
       if (!rows.ok()) return rows.error().text;
       read[i] = *std::move(rows);
-      store_->pin(priority, 0);
-      if (model_.pinned(i) != 0) store_->pin(priority, model_.pinned(i));
+      store_->pin(store_->generation(), priority, 0);
+      if (model_.pinned(i) != 0) store_->pin(store_->generation(), priority, model_.pinned(i));
     }
     if (auto wrong = model_.check(read, report.dropped_rows, report.dropped_events);
         !wrong.empty()) {

@@ -39,7 +39,7 @@ struct Workload {
     for (const auto priority : {buffer::Priority::high, buffer::Priority::normal}) {
       auto rows = store->rows_after(priority, 0, 20'000);
       if (!rows.ok()) die(rows.error().text);
-      if (!rows->empty()) store->acknowledge(priority, rows->back().key.id);
+      if (!rows->empty()) store->acknowledge(store->generation(), priority, rows->back().key.id);
     }
   }
 

@@ -211,14 +211,16 @@ std::uint64_t FakeStore::durable_id() const {
 
 void FakeStore::on_stored(std::function<void()> callback) { on_stored_ = std::move(callback); }
 
-void FakeStore::acknowledge(Priority priority, std::uint64_t id) {
+void FakeStore::acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) {
   const std::lock_guard lock(mutex_);
+  if (generation != generation_) return;
   Class& of_class = classes_[index(priority)];
   of_class.acknowledged = std::max(of_class.acknowledged, id);
 }
 
-void FakeStore::pin(Priority priority, std::uint64_t id) {
+void FakeStore::pin(std::uint64_t generation, Priority priority, std::uint64_t id) {
   const std::lock_guard lock(mutex_);
+  if (id != 0 && generation != generation_) return;
   Class& of_class = classes_[index(priority)];
   of_class.pinned = id == 0 ? 0 : std::max(of_class.pinned, id);
 }

@@ -50,8 +50,8 @@ class FakeStore final : public buffer::Store {
                                               std::size_t bytes_max) const override;
   std::uint64_t durable_id() const override;
   void on_stored(std::function<void()> callback) override;
-  void acknowledge(buffer::Priority priority, std::uint64_t id) override;
-  void pin(buffer::Priority priority, std::uint64_t id) override;
+  void acknowledge(std::uint64_t generation, buffer::Priority priority, std::uint64_t id) override;
+  void pin(std::uint64_t generation, buffer::Priority priority, std::uint64_t id) override;
   buffer::StoreStats stats() const override;
   Result<std::vector<buffer::StreamStats>> stream_stats() const override;
   Result<VerifyReport> verify(

@@ -64,8 +64,8 @@ class RecordingStore final : public buffer::Store {
   }
   std::uint64_t durable_id() const override { return 0; }
   void on_stored(std::function<void()>) override {}
-  void acknowledge(buffer::Priority, std::uint64_t) override {}
-  void pin(buffer::Priority, std::uint64_t) override {}
+  void acknowledge(std::uint64_t, buffer::Priority, std::uint64_t) override {}
+  void pin(std::uint64_t, buffer::Priority, std::uint64_t) override {}
   buffer::StoreStats stats() const override { return {}; }
   Result<std::vector<buffer::StreamStats>> stream_stats() const override {
     return std::vector<buffer::StreamStats>();

@@ -16,13 +16,13 @@
 namespace penstock::forward {
 namespace {
 
-/// Two points with one time and the same tags are one to InfluxDB, and the later wins. Events have
-/// microseconds, and many may share one: the last three digits of the nanoseconds are those of the
-/// number, so they stay apart and in order.
-constexpr std::uint64_t numbers_per_us = 1000;
+/// Two points with one time and the same tags are one to InfluxDB, and the later wins. Many events
+/// may share a time: those of a chunk are stamped together, and some sources know seconds only. So
+/// the number is added as nanoseconds, a millisecond at most, and they stay apart and in order.
+constexpr std::uint64_t numbers_apart = 1'000'000;
 constexpr std::int64_t ns_per_us = 1000;
 /// Nanoseconds in 64 bits end in the year 2262.
-constexpr std::int64_t time_us_max = std::numeric_limits<std::int64_t>::max() / ns_per_us - 1;
+constexpr std::int64_t time_us_max = std::numeric_limits<std::int64_t>::max() / ns_per_us - 1000;
 
 /// With a backslash before each of `special`. Line breaks become blanks: no name can hold them. Nor
 /// can one end in a backslash, which would escape what follows: it escapes a blank instead.
@@ -102,7 +102,7 @@ class InfluxEncoder final : public Encoder {
       if (!is_tag(members[i])) append_field(out, members[i]);
     }
     const std::int64_t time_ns = std::clamp(*time_us, -time_us_max, time_us_max) * ns_per_us +
-                                 static_cast<std::int64_t>(seq % numbers_per_us);
+                                 static_cast<std::int64_t>(seq % numbers_apart);
     fmt::format_to(std::back_inserter(out), " {}\n", time_ns);
     return {};
   }

@@ -9,6 +9,16 @@ penstock_library(penstock_connector_api
   SOURCES api/connector.cpp api/event.cpp
   LINKS penstock_base penstock_config)
 
+# What several connectors share; a connector links it by PENSTOCK_CONNECTOR_LINKS.
+file(GLOB support_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/support/*.cpp)
+set(support_tests ${support_sources})
+list(FILTER support_tests INCLUDE REGEX "_test\\.cpp$")
+list(FILTER support_sources EXCLUDE REGEX "_test\\.cpp$")
+penstock_library(penstock_connector_support
+  SOURCES ${support_sources} LINKS penstock_connector_api)
+penstock_test(connector_support_test SOURCES ${support_tests}
+  LINKS penstock_connector_support penstock_test_support)
+
 set(PENSTOCK_CONNECTORS "" CACHE INTERNAL "")
 
 function(penstock_add_connector name)

@@ -270,7 +270,10 @@ Result<OpenFile> open_or_make(const StoreOptions& options, const Directory& dire
   }
   report.was_clean = open->state.counters.is_clean;
   report.reason = foreign_reason(open->state.identity, options);
-  if (report.reason.empty()) return open;
+  if (report.reason.empty()) {
+    PENSTOCK_TRY(open->env->add_missing_tables());
+    return open;
+  }
   report.is_new_epoch = true;
   return replace_foreign(*std::move(open), options, directory, clock, report);
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -136,13 +138,37 @@ std::optional<DecodedKey> decode_row_key(std::string_view bytes) {
   return decoded;
 }
 
+RowKeyBytes encode_parked_key(const RowKey& key, RowKind kind) {
+  const RowKeyBytes usual = encode_row_key(key, kind);
+  RowKeyBytes bytes = usual;
+  std::copy_n(usual.begin() + 8, 4, bytes.begin());
+  std::copy_n(usual.begin(), 8, bytes.begin() + 4);
+  return bytes;
+}
+
+RowKeyBytes first_parked_key(std::uint32_t stream_id, std::uint64_t id) {
+  RowKeyBytes bytes = {};
+  store_be(bytes.data(), stream_id);
+  store_be(bytes.data() + 4, id);
+  return bytes;
+}
+
+std::optional<DecodedKey> decode_parked_key(std::string_view bytes) {
+  if (bytes.size() != row_key_size) return std::nullopt;
+  RowKeyBytes usual;
+  std::copy_n(bytes.begin() + 4, 8, usual.begin());
+  std::copy_n(bytes.begin(), 4, usual.begin() + 8);
+  std::copy(bytes.begin() + 12, bytes.end(), usual.begin() + 12);
+  return decode_row_key(view(usual));
+}
+
 void encode_row(char* out, std::uint32_t epoch, Table table, std::string_view key,
                 std::string_view content, const RowTail& tail) {
   if (!content.empty()) std::memcpy(out, content.data(), content.size());
   char* at = out + content.size();
   at[0] = static_cast<char>(tail.loss_reason);
   at[1] = static_cast<char>(tail.loss_is_exact ? exact_flag : 0);
-  at[2] = 0;
+  at[2] = static_cast<char>(tail.refusal_code);
   at[3] = 0;
   store_le(at + 4, tail.raw_size);
   store_le(at + 8, tail.time_unix_us);
@@ -160,6 +186,7 @@ std::optional<DecodedRow> decode_row(std::uint32_t epoch, Table table, std::stri
   const char* at = value.data() + row.content.size();
   row.tail.loss_reason = static_cast<std::uint8_t>(at[0]);
   row.tail.loss_is_exact = (static_cast<std::uint8_t>(at[1]) & exact_flag) != 0;
+  row.tail.refusal_code = static_cast<std::uint8_t>(at[2]);
   row.tail.raw_size = load_le<std::uint32_t>(at + 4);
   row.tail.time_unix_us = load_le<std::int64_t>(at + 8);
   row.tail.buffer_time_us = load_le<std::uint64_t>(at + 16);

@@ -13,10 +13,10 @@ namespace penstock::buffer {
 
 inline constexpr std::uint32_t format_version = 1;
 
-enum class Table : std::uint8_t { state = 0, high = 1, normal = 2, low = 3 };
-inline constexpr std::size_t table_count = 4;
+enum class Table : std::uint8_t { state = 0, high = 1, normal = 2, low = 3, parked = 4 };
+inline constexpr std::size_t table_count = 5;
 inline constexpr const char* table_names[table_count] = {"state", "batches.high", "batches.normal",
-                                                         "batches.low"};
+                                                         "batches.low", "batches.parked"};
 constexpr std::size_t index_of(Table table) { return static_cast<std::size_t>(table); }
 constexpr Table table_of(Priority priority) {
   return static_cast<Table>(static_cast<std::uint8_t>(priority) + 1);
@@ -37,6 +37,12 @@ struct DecodedKey {
 /// nullopt: not the key of a row.
 std::optional<DecodedKey> decode_row_key(std::string_view bytes);
 
+/// The same for the table of parked rows, whose order is by stream first.
+RowKeyBytes encode_parked_key(const RowKey& key, RowKind kind);
+/// The smallest key of a row of the stream with an id of at least `id`.
+RowKeyBytes first_parked_key(std::uint32_t stream_id, std::uint64_t id);
+std::optional<DecodedKey> decode_parked_key(std::string_view bytes);
+
 inline std::string_view view(const RowKeyBytes& key) { return {key.data(), key.size()}; }
 
 /// What a row holds besides its content.
@@ -46,6 +52,7 @@ struct RowTail {
   std::uint32_t raw_size = 0;
   std::int64_t time_unix_us = 0;
   std::uint64_t buffer_time_us = 0;  ///< when it was stored, in buffer time
+  std::uint8_t refusal_code = 0;     ///< MQTT 5's, where loss_reason says refused; 0: none
 };
 /// Bytes of a row's value behind its content: the tail and the checksum.
 inline constexpr std::size_t row_overhead = 32;

@@ -98,12 +98,16 @@ Result<std::uint64_t> Txn::pages() {
   if (const int code = add(free_list); code != 0) return env_->error("count pages", code);
   if (const int code = add(main); code != 0) return env_->error("count pages", code);
   for (const MDB_dbi table : env_->tables_) {
+    if (table == 0) continue;
     if (const int code = add(table); code != 0) return env_->error("count pages", code);
   }
   return pages;
 }
 
+bool Txn::has(Table table) const { return env_->tables_[index_of(table)] != 0; }
+
 Result<std::uint64_t> Txn::entries(Table table) {
+  if (!has(table)) return std::uint64_t{0};
   MDB_stat stat = {};
   const int code = mdb_stat(txn_.get(), env_->tables_[index_of(table)], &stat);
   if (code != 0) return env_->error("count rows", code);
@@ -174,11 +178,25 @@ Result<std::unique_ptr<Env>> Env::open(const std::filesystem::path& file, std::u
 
 Result<void> Env::open_tables(bool make) {
   PENSTOCK_TRY_ASSIGN(Txn txn, make ? begin_write() : begin_read());
-  for (std::size_t i = 0; i < table_count; ++i) {
-    const int code =
-        mdb_dbi_open(txn.txn_.get(), table_names[i], make ? MDB_CREATE : 0, &tables_[i]);
-    if (code != 0) return error(fmt::format("open table {}", table_names[i]), code);
+  for (std::size_t i = 0; i < table_count; ++i) PENSTOCK_TRY(open_table(txn, i, make));
+  return txn.commit();
+}
+
+Result<void> Env::open_table(Txn& txn, std::size_t index, bool make) {
+  const int code =
+      mdb_dbi_open(txn.txn_.get(), table_names[index], make ? MDB_CREATE : 0, &tables_[index]);
+  if (code == MDB_NOTFOUND && index == index_of(Table::parked)) {
+    tables_[index] = 0;
+    return {};
   }
+  if (code != 0) return error(fmt::format("open table {}", table_names[index]), code);
+  return {};
+}
+
+Result<void> Env::add_missing_tables() {
+  if (tables_[index_of(Table::parked)] != 0) return {};
+  PENSTOCK_TRY_ASSIGN(Txn txn, begin_write());
+  PENSTOCK_TRY(open_table(txn, index_of(Table::parked), true));
   return txn.commit();
 }
 

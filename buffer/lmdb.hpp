@@ -36,7 +36,9 @@ class Txn {
 
   /// Pages that hold data, of all tables and LMDB's own lists.
   Result<std::uint64_t> pages();
-  Result<std::uint64_t> entries(Table table);
+  Result<std::uint64_t> entries(Table table);  ///< 0 if there is no such table
+  /// Files made before parking have no table for it.
+  bool has(Table table) const;
 
   /// Durable when it returns ok. Any error: the outcome is unknown, and the environment must be
   /// opened again.
@@ -97,6 +99,8 @@ class Env {
 
   Result<Txn> begin_write();
   Result<Txn> begin_read();
+  /// Makes tables that an older penstock did not have.
+  Result<void> add_missing_tables();
 
   std::size_t page_size() const { return page_size_; }
   /// Pages of the file that were ever used, with free ones among them.
@@ -112,10 +116,11 @@ class Env {
   explicit Env(MDB_env* env) : env_(env) {}
   Result<Txn> begin(unsigned flags, std::string_view what);
   Result<void> open_tables(bool make);
+  Result<void> open_table(Txn& txn, std::size_t index, bool make);
   Error error(std::string_view what, int code);
 
   MDB_env* env_;
-  unsigned tables_[table_count] = {};
+  unsigned tables_[table_count] = {};  // 0: missing
   std::size_t page_size_ = 0;
   bool was_map_full_ = false;
 };

@@ -49,7 +49,7 @@ Result<void> LmdbStore::look_at_file() {
     const auto oldest = found ? decode_row_key(cursor.key()) : std::nullopt;
     trimmed_[i] = oldest ? oldest->key.id - 1 : durable_id_.load();
   }
-  return {};
+  return find_parked(txn);
 }
 
 std::uint64_t LmdbStore::buffer_time_us() const {
@@ -119,7 +119,7 @@ bool LmdbStore::has_pending_trims() const {
   for (std::size_t i = 0; i < priority_count; ++i) {
     if (acked_[i] > trimmed_[i]) return true;
   }
-  return false;
+  return parked_.has_pending();
 }
 
 void LmdbStore::close() {

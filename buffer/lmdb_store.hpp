@@ -1,5 +1,5 @@
 // LmdbStore: the store over one LMDB file. Commits are in lmdb_store_commit.cpp, reading is in
-// lmdb_store_read.cpp, the rest in lmdb_store.cpp.
+// lmdb_store_read.cpp, parked streams are in lmdb_store_parking.cpp, the rest in lmdb_store.cpp.
 #pragma once
 
 #include <array>
@@ -17,15 +17,21 @@
 #include "buffer/fair_lock.hpp"
 #include "buffer/faults.hpp"
 #include "buffer/file.hpp"
+#include "buffer/parking.hpp"
 #include "buffer/store.hpp"
 #include "buffer/streams.hpp"
 #include "buffer/transaction.hpp"
 
 namespace penstock::buffer {
 
+/// Longer values cannot have been stored: the length itself is damaged.
+inline constexpr std::size_t row_value_max = row_content_max + row_content_max / 128 + 4096;
+/// Tells a row's value, copied into `stored`, apart into its parts.
+void unpack(Row& row, std::uint32_t epoch);
+
 /// Everything that touches the file happens in a turn: under turn_, from begin to the end of the
 /// commit, its syncs included. What other threads ask often is in atomics.
-class LmdbStore final : public Store {
+class LmdbStore final : public Store, private Parking {
  public:
   LmdbStore(const StoreOptions& options, Directory directory, OpenFile file, bool is_reserved,
             const Clock& clock, const Faults& faults);
@@ -49,6 +55,7 @@ class LmdbStore final : public Store {
   void on_stored(std::function<void()> callback) override { on_stored_ = std::move(callback); }
   void acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) override;
   void pin(std::uint64_t generation, Priority priority, std::uint64_t id) override;
+  Parking* parking() override { return this; }
   StoreStats stats() const override;
   Result<std::vector<StreamStats>> stream_stats() const override;
   Result<VerifyReport> verify(
@@ -57,12 +64,28 @@ class LmdbStore final : public Store {
   void close() override;
 
  private:
+  // Parking
+  std::vector<std::uint32_t> streams() const override;
+  void park(std::uint32_t stream_id, std::uint64_t from_id) override;
+  void refuse(std::uint32_t stream_id, std::uint64_t id, std::uint8_t code) override;
+  Result<std::vector<Row>> rows_after(std::uint32_t stream_id, std::uint64_t after_id,
+                                      std::size_t bytes_max) const override;
+  Result<std::vector<Row>> peek_after(std::uint32_t stream_id, std::uint64_t after_id,
+                                      std::size_t bytes_max) const override;
+  void acknowledge(std::uint32_t stream_id, std::uint64_t id) override;
+  void unpin() override;
+  Result<bool> unpark(std::uint32_t stream_id, std::uint64_t moved_to) override;
+  Result<void> find_parked(Txn& txn);
+  Result<std::vector<Row>> read_parked(std::uint32_t stream_id, std::uint64_t after_id,
+                                       std::size_t bytes_max, bool pins) const;
+
   using PerClass = std::array<std::atomic<std::uint64_t>, priority_count>;
 
   /// What a commit leaves behind in memory once it is known to be durable.
   struct Effects {
     Counters counters;
     Marks marks;
+    std::vector<ParkedStream> parked;
     std::uint64_t used_pages = 0;
     bool has_more_to_trim = false;
     CommitReport report;
@@ -101,14 +124,13 @@ class LmdbStore final : public Store {
   void look_at_disk() const;
   std::uint64_t max_pages() const { return options_.max_size / page_size_; }
 
-  /// Visits (key, value) of up to rows_max rows behind after_id in one turn, and raises it. False:
-  /// there are no more.
+  /// Visits (key, value) of up to rows_max rows from this key on in one turn, and moves it behind
+  /// them. False: there are no more.
   template <typename Visitor>
-  Result<bool> visit_rows(Priority priority, std::uint64_t& after_id, std::size_t rows_max,
+  Result<bool> visit_rows(Table table, RowKeyBytes& from, std::size_t rows_max,
                           Visitor visit) const;
   struct Tally;  // what verify() finds
-  void check_row(Priority priority, const DecodedKey& row, std::string_view value,
-                 Tally& tally) const;
+  void check_row(Table table, const DecodedKey& row, std::string_view value, Tally& tally) const;
   Result<void> check_state(Tally& tally) const;
 
   const StoreOptions options_;
@@ -124,7 +146,7 @@ class LmdbStore final : public Store {
 
   mutable FairLock turn_;     // guards everything up to the next blank line
   std::unique_ptr<Env> env_;  // none: a failed commit closed it
-  Streams streams_;
+  mutable Streams streams_;
   Counters counters_;  // as durable
   Marks marks_;        // acked and pinned are copied in by each commit
   std::optional<Undecided> undecided_;
@@ -150,6 +172,7 @@ class LmdbStore final : public Store {
   PerClass acked_ = {};
   PerClass trimmed_ = {};
   mutable PerClass pinned_ = {};
+  mutable ParkedStreams parked_;
 };
 
 }  // namespace penstock::buffer

@@ -92,14 +92,22 @@ Transaction LmdbStore::begin_work(Txn& txn) {
     marks[i].pinned = pinned;
     marks[i].acked = acked_[i];
   }
-  return {
-      txn, page_size_, epoch_, streams_, counters_, marks, {clock_.wall_us(), buffer_time_us()}};
+  // Read after what is acknowledged: a stream is parked before its rows count as done.
+  return {txn,
+          page_size_,
+          epoch_,
+          streams_,
+          counters_,
+          marks,
+          {clock_.wall_us(), buffer_time_us()},
+          parked_.all()};
 }
 
 LmdbStore::Effects LmdbStore::effects_of(const Transaction& work) const {
   Effects effects;
   effects.counters = work.counters();
   effects.marks = work.marks();
+  effects.parked = work.parked();
   effects.used_pages = work.used_pages();
   effects.has_more_to_trim = work.has_more_to_trim();
   effects.report = {work.counters().next_id - 1, work.dropped_rows(), work.dropped_events()};
@@ -203,6 +211,7 @@ Result<void> LmdbStore::commit_space(std::uint64_t wanted_pages, std::size_t tri
   const Result<void> done = [&]() -> Result<void> {
     PENSTOCK_TRY_ASSIGN(Txn txn, env_->begin_write());
     Transaction work = begin_work(txn);
+    work.leave_parked();
     PENSTOCK_TRY(work.trim(trim_rows));
     if (wanted_pages != 0) PENSTOCK_TRY(work.make_room_ahead(wanted_pages, room()));
     PENSTOCK_TRY(work.finish(false));
@@ -239,6 +248,7 @@ void LmdbStore::publish(const Effects& effects) {
   for (std::size_t i = 0; i < priority_count; ++i) {
     if (!effects.has_more_to_trim) trimmed_[i] = marks_[i].acked;
   }
+  parked_.publish(effects.parked, effects.has_more_to_trim);
   ++commits_;
   dropped_events_ += effects.report.dropped_events;
   if (!is_disk_low_) shortage_pages_ = 0;

@@ -10,17 +10,35 @@
 namespace penstock::buffer {
 namespace {
 
-constexpr Priority all_priorities[] = {Priority::high, Priority::normal, Priority::low};
 constexpr std::size_t rows_per_turn = 16;
 constexpr std::size_t keys_per_turn = 8192;
 constexpr std::size_t problems_max = 100;
-// Longer values cannot have been stored: the length itself is damaged.
-constexpr std::size_t value_max = row_content_max + row_content_max / 128 + 4096;
+constexpr Table row_tables[] = {Table::parked, Table::high, Table::normal, Table::low};
 
-/// Tells a copied value apart into its parts.
+bool is_position(std::string_view key) { return !key.empty() && key[0] == position_prefix; }
+
+std::optional<DecodedKey> decode_key(Table table, std::string_view key) {
+  return table == Table::parked ? decode_parked_key(key) : decode_row_key(key);
+}
+
+/// The smallest key behind this one.
+RowKeyBytes behind(std::string_view key) {
+  RowKeyBytes bytes = {};
+  std::copy_n(key.begin(), std::min(key.size(), bytes.size()), bytes.begin());
+  for (std::size_t i = bytes.size(); i-- > 0;) {
+    bytes[i] = static_cast<char>(static_cast<unsigned char>(bytes[i]) + 1);
+    if (bytes[i] != 0) break;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 void unpack(Row& row, std::uint32_t epoch) {
-  const RowKeyBytes key = encode_row_key(row.key, row.kind);
-  const auto decoded = decode_row(epoch, table_of(row.priority), view(key), row.kind, row.stored);
+  const Table table = row.is_parked ? Table::parked : table_of(row.priority);
+  const RowKeyBytes key =
+      row.is_parked ? encode_parked_key(row.key, row.kind) : encode_row_key(row.key, row.kind);
+  const auto decoded = decode_row(epoch, table, view(key), row.kind, row.stored);
   if (!decoded) {
     row.is_damaged = true;
     row.stored.clear();
@@ -28,14 +46,11 @@ void unpack(Row& row, std::uint32_t epoch) {
   }
   row.loss_reason = decoded->tail.loss_reason;
   row.loss_is_exact = decoded->tail.loss_is_exact;
+  row.refusal_code = decoded->tail.refusal_code;
   row.time_unix_us = decoded->tail.time_unix_us;
   row.raw_size = decoded->tail.raw_size;
   row.stored.resize(decoded->content.size());
 }
-
-bool is_position(std::string_view key) { return !key.empty() && key[0] == position_prefix; }
-
-}  // namespace
 
 Result<Txn> LmdbStore::begin_read() const {
   if (!env_) return Error{Errc::unavailable, "the buffer is being opened again"};
@@ -73,7 +88,7 @@ Result<std::vector<Row>> LmdbStore::read_rows(Priority priority, std::uint64_t a
         row.key = decoded->key;
         row.priority = priority;
         row.kind = decoded->kind;
-        if (value.size() <= value_max) row.stored = value;
+        if (value.size() <= row_value_max) row.stored = value;
       }
       PENSTOCK_TRY_ASSIGN(found, cursor.next());
     }
@@ -152,15 +167,16 @@ StoreStats LmdbStore::stats() const {
   auto txn = begin_read();
   if (!txn.ok()) return stats;
   const std::uint64_t now = buffer_time_us();
-  for (const Priority priority : all_priorities) {
-    const Table table = table_of(priority);
+  for (const Table table : row_tables) {
+    if (!txn->has(table)) continue;
     const auto entries = txn->entries(table);
     auto cursor = Cursor::open(*txn, table);
     if (!entries.ok() || !cursor.ok()) return stats;
     stats.rows += *entries;
+    if (table == Table::parked) stats.parked_rows = *entries;
     const auto found = cursor->first();
-    const auto key = found.ok() && *found ? decode_row_key(cursor->key()) : std::nullopt;
-    if (!key || cursor->value().size() > value_max) continue;
+    const auto key = found.ok() && *found ? decode_key(table, cursor->key()) : std::nullopt;
+    if (!key || cursor->value().size() > row_value_max) continue;
     const auto row = decode_row(epoch_, table, cursor->key(), key->kind, cursor->value());
     if (!row || row->tail.buffer_time_us > now) continue;
     stats.oldest_age_s = std::max(stats.oldest_age_s, (now - row->tail.buffer_time_us) / 1'000'000);
@@ -169,17 +185,17 @@ StoreStats LmdbStore::stats() const {
 }
 
 template <typename Visitor>
-Result<bool> LmdbStore::visit_rows(Priority priority, std::uint64_t& after_id, std::size_t rows_max,
+Result<bool> LmdbStore::visit_rows(Table table, RowKeyBytes& from, std::size_t rows_max,
                                    Visitor visit) const {
   const std::lock_guard turn(turn_);
   PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
-  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table_of(priority)));
-  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_key_from(after_id + 1))));
+  if (!txn.has(table)) return false;
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(from)));
   for (std::size_t i = 0; found && i < rows_max; ++i) {
-    const auto row = decode_row_key(cursor.key());
-    if (row && row->key.id > durable_id_) return false;
-    visit(row, cursor.key(), cursor.value());
-    if (row) after_id = row->key.id;
+    const auto row = decode_key(table, cursor.key());
+    from = behind(cursor.key());
+    if (!row || row->key.id <= durable_id_) visit(row, cursor.value());
     PENSTOCK_TRY_ASSIGN(found, cursor.next());
   }
   return found;
@@ -191,16 +207,15 @@ Result<std::vector<StreamStats>> LmdbStore::stream_stats() const {
     std::uint64_t first_seq = 0;
   };
   std::unordered_map<std::uint32_t, Seen> seen;
-  for (const Priority priority : all_priorities) {
-    std::uint64_t after_id = 0;
+  for (const Table table : row_tables) {
+    RowKeyBytes from = {};
     for (bool has_more = true; has_more;) {
-      PENSTOCK_TRY_ASSIGN(has_more,
-                          visit_rows(priority, after_id, keys_per_turn,
-                                     [&](const auto& row, std::string_view, std::string_view) {
-                                       if (!row) return;
-                                       Seen& stream = seen[row->key.stream_id];
-                                       if (stream.rows++ == 0) stream.first_seq = row->key.seq;
-                                     }));
+      PENSTOCK_TRY_ASSIGN(
+          has_more, visit_rows(table, from, keys_per_turn, [&](const auto& row, std::string_view) {
+            if (!row) return;
+            Seen& stream = seen[row->key.stream_id];
+            if (stream.rows++ == 0) stream.first_seq = row->key.seq;
+          }));
     }
   }
   std::vector<StreamStats> all;
@@ -233,13 +248,20 @@ struct LmdbStore::Tally {
   }
 };
 
-void LmdbStore::check_row(Priority priority, const DecodedKey& decoded, std::string_view value,
+void LmdbStore::check_row(Table table, const DecodedKey& decoded, std::string_view value,
                           Tally& tally) const {
   Row row;
   row.key = decoded.key;
-  row.priority = priority;
   row.kind = decoded.kind;
-  if (value.size() <= value_max) row.stored = value;
+  row.is_parked = table == Table::parked;
+  if (row.is_parked) {
+    const Stream* stream = streams_.find(row.key.stream_id);
+    if (stream != nullptr) row.priority = stream->stored.priority;
+  } else {
+    row.priority = static_cast<Priority>(index_of(table) - 1);
+  }
+  const Priority priority = row.priority;
+  if (value.size() <= row_value_max) row.stored = value;
   unpack(row, epoch_);
   if (!row.is_damaged && row.kind == RowKind::batch) row.is_damaged = !content_of(row).ok();
   const std::string range = fmt::format("stream {}, numbers {} to {}", row.key.stream_id,
@@ -298,17 +320,17 @@ Result<Store::VerifyReport> LmdbStore::verify(
   const std::uint64_t commit_no_before = commit_no();
   const std::uint64_t total = stats().rows;
   Tally tally;
-  for (const Priority priority : all_priorities) {
-    std::uint64_t after_id = 0;
+  for (const Table table : row_tables) {
+    RowKeyBytes from = {};
     for (bool has_more = true; has_more;) {
       PENSTOCK_TRY_ASSIGN(
-          has_more, visit_rows(priority, after_id, rows_per_turn,
-                               [&](const auto& row, std::string_view, std::string_view value) {
-                                 ++tally.report.rows;
-                                 if (row) return check_row(priority, *row, value, tally);
-                                 ++tally.report.damaged_rows;
-                                 Tally::note(tally.report.problems, "a row's key is damaged");
-                               }));
+          has_more,
+          visit_rows(table, from, rows_per_turn, [&](const auto& row, std::string_view value) {
+            ++tally.report.rows;
+            if (row) return check_row(table, *row, value, tally);
+            ++tally.report.damaged_rows;
+            Tally::note(tally.report.problems, "a row's key is damaged");
+          }));
       if (progress && !progress(tally.report.rows, total)) return tally.report;
     }
   }

@@ -99,9 +99,11 @@ struct Row {
   RowKey key;
   Priority priority = Priority::normal;
   RowKind kind = RowKind::batch;
+  bool is_parked = false;
   bool is_damaged = false;  ///< checksum or length wrong: only `key` can be trusted
   std::uint8_t loss_reason = 0;
   bool loss_is_exact = true;
+  std::uint8_t refusal_code = 0;  ///< of MQTT 5; 0: none
   std::int64_t time_unix_us = 0;
   std::string stored;          ///< batch: zstd frame exactly as stored
   std::uint32_t raw_size = 0;  ///< bytes of the content when decompressed
@@ -120,6 +122,7 @@ struct StoreStats {
   std::uint64_t commits = 0, dropped_events = 0;  ///< since open
   std::uint64_t oldest_age_s = 0;                 ///< buffer time
   std::uint32_t streams = 0;
+  std::uint64_t parked_rows = 0;  ///< of `rows`
 };
 
 struct StreamStats {
@@ -128,6 +131,8 @@ struct StreamStats {
   std::uint64_t rows = 0;
   std::uint64_t first_seq = 0;  ///< of the oldest stored row; = next_seq if none
 };
+
+class Parking;  // buffer/parking.hpp
 
 /// The durable store. One process (own flock), one fair lock around every LMDB call.
 /// Threads: open_stream and commit: intake only. rows_after, acknowledge, pin: forwarder only.
@@ -187,6 +192,9 @@ class Store {
   /// dropped or merged. Only rises, until 0 unpins: rows read before that must be read again. Of
   /// another generation than the present one only 0 is taken; pins outlive a reopen.
   virtual void pin(std::uint64_t generation, Priority priority, std::uint64_t id) = 0;
+
+  /// Streams that wait apart from their class; nullptr: this store cannot.
+  virtual Parking* parking() { return nullptr; }
 
   virtual StoreStats stats() const = 0;
   virtual Result<std::vector<StreamStats>> stream_stats() const = 0;

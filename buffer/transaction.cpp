@@ -1,8 +1,7 @@
 #include "buffer/transaction.hpp"
 
 #include <algorithm>
-
-#include "agent/base/wire.hpp"
+#include <utility>
 
 namespace penstock::buffer {
 namespace {
@@ -13,27 +12,31 @@ constexpr auto dropped_reason = static_cast<std::uint8_t>(LossReason::buffer_ful
 }  // namespace
 
 Transaction::Transaction(Txn& txn, std::size_t page_size, std::uint32_t epoch, Streams& streams,
-                         const Counters& counters, const Marks& marks, const Times& times)
+                         const Counters& counters, const Marks& marks, const Times& times,
+                         std::vector<ParkedStream> parked)
     : txn_(txn),
       page_size_(page_size),
       epoch_(epoch),
       streams_(streams),
       counters_(counters),
       marks_(marks),
-      times_(times) {}
+      times_(times),
+      parked_(std::move(parked)) {}
 
 Result<void> Transaction::trim(std::size_t rows_max) {
   std::size_t rows_left = rows_max;
   for (const Priority priority : all_priorities) PENSTOCK_TRY(trim_class(priority, rows_left));
-  return {};
+  PENSTOCK_TRY(trim_parked(rows_left));
+  return store_refusals();
 }
 
 Result<void> Transaction::trim_class(Priority priority, std::size_t& rows_left) {
   const std::uint64_t acked = marks_of(priority).acked;
   if (acked == 0) return {};
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, table_of(priority)));
+  std::uint64_t left = 0;  // up to here: rows that stay for a later commit
   for (;;) {
-    PENSTOCK_TRY_ASSIGN(const bool found, cursor.first());
+    PENSTOCK_TRY_ASSIGN(const bool found, cursor.seek(view(first_key_from(left + 1))));
     if (!found) return {};
     const auto row = decode_row_key(cursor.key());
     if (row && row->key.id > acked) return {};
@@ -42,7 +45,14 @@ Result<void> Transaction::trim_class(Priority priority, std::size_t& rows_left) 
       return {};
     }
     --rows_left;
-    if (row && row->kind == RowKind::batch) {
+    if (row && must_move(row->key)) {
+      PENSTOCK_TRY_ASSIGN(const bool has_moved, move_row(priority, *row, cursor.value()));
+      if (!has_moved) {
+        has_more_to_trim_ = true;
+        left = row->key.id;
+        continue;
+      }
+    } else if (row && row->kind == RowKind::batch) {
       events_of(priority) -= std::min<std::uint64_t>(events_of(priority), row->key.count);
     }
     PENSTOCK_TRY(cursor.erase());
@@ -54,6 +64,7 @@ Result<void> Transaction::change_classes(std::span<const PackedRow> rows) {
     Stream* stream = streams_.find(packed.row->stream_id);
     PENSTOCK_ASSERT(stream != nullptr);
     if (stream->is_touched || stream->next.priority == stream->wanted) continue;
+    if (has_parked(stream->id)) continue;
     PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, table_of(stream->next.priority)));
     PENSTOCK_TRY_ASSIGN(const bool found, cursor.first());
     const auto oldest = found ? decode_row_key(cursor.key()) : std::nullopt;
@@ -88,7 +99,8 @@ Result<bool> Transaction::is_empty() {
     PENSTOCK_TRY_ASSIGN(const std::uint64_t rows, txn_.entries(table_of(priority)));
     if (rows != 0) return false;
   }
-  return true;
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t parked, txn_.entries(Table::parked));
+  return parked == 0;
 }
 
 Result<void> Transaction::make_room(std::span<PackedRow> rows, const Room& room) {
@@ -118,7 +130,9 @@ Result<void> Transaction::make_room_ahead(std::uint64_t pages, const Room& room)
 
 Result<bool> Transaction::drop_oldest() {
   for (std::size_t i = priority_count; i-- > 0;) {
-    PENSTOCK_TRY_ASSIGN(const bool has_dropped, drop_oldest_of(all_priorities[i]));
+    PENSTOCK_TRY_ASSIGN(bool has_dropped, drop_oldest_parked(all_priorities[i]));
+    if (has_dropped) return true;
+    PENSTOCK_TRY_ASSIGN(has_dropped, drop_oldest_of(all_priorities[i]));
     if (has_dropped) return true;
   }
   return false;
@@ -220,8 +234,12 @@ Result<void> Transaction::append_row(const PackedRow& packed) {
   streams_.touch(*stream);
   const Priority priority = stream->next.priority;
   const Table table = table_of(priority);
+  PENSTOCK_TRY_ASSIGN(const bool is_parked, goes_to_parked(*stream));
   RowKey key{counters_.next_id++, row.stream_id, row.seq, row.count};
-  if (packed.kind == RowKind::loss) {
+  if (is_parked) {
+    PENSTOCK_TRY(append_parked(packed, key));
+    if (packed.kind == RowKind::batch) events_of(priority) += row.count;
+  } else if (packed.kind == RowKind::loss) {
     const bool is_from_source = row.kind == RowKind::loss;
     const Loss loss{packed.loss_reason, packed.loss_is_exact,
                     is_from_source ? row.time_unix_us : times_.wall_us};

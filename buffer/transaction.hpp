@@ -7,8 +7,10 @@
 #include <span>
 #include <vector>
 
+#include "agent/base/wire.hpp"
 #include "buffer/layout.hpp"
 #include "buffer/lmdb.hpp"
+#include "buffer/parking.hpp"
 #include "buffer/store.hpp"
 #include "buffer/streams.hpp"
 
@@ -47,11 +49,14 @@ struct Times {
 class Transaction {
  public:
   Transaction(Txn& txn, std::size_t page_size, std::uint32_t epoch, Streams& streams,
-              const Counters& counters, const Marks& marks, const Times& times);
+              const Counters& counters, const Marks& marks, const Times& times,
+              std::vector<ParkedStream> parked);
 
   static constexpr std::size_t trim_rows_max = 32768;
-  /// Removes acknowledged rows, at most rows_max.
+  /// Removes acknowledged rows, at most rows_max; moves those of parked streams instead.
   Result<void> trim(std::size_t rows_max = trim_rows_max);
+  /// Rows of parked streams stay where they are: this transaction is to make room.
+  void leave_parked() { may_move_ = false; }
   bool has_more_to_trim() const { return has_more_to_trim_; }
 
   /// Streams without a backlog take the class that was asked for last.
@@ -69,6 +74,7 @@ class Transaction {
   static std::uint64_t pages_for(std::span<const PackedRow> rows, std::size_t page_size);
   const Counters& counters() const { return counters_; }
   const Marks& marks() const { return marks_; }
+  const std::vector<ParkedStream>& parked() const { return parked_; }
   std::uint64_t used_pages() const { return used_pages_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }
   std::uint64_t dropped_events() const { return dropped_events_; }
@@ -89,6 +95,23 @@ class Transaction {
   Result<void> merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key);
   Result<void> append_row(const PackedRow& row);
   Result<void> put_loss(Priority priority, const RowKey& key, const Loss& loss);
+
+  // transaction_parking.cpp
+  ParkedStream* parked_of(std::uint32_t stream_id);  ///< nullptr: not parked, or no longer
+  bool has_parked(std::uint32_t stream_id) const;
+  bool must_move(const RowKey& key);
+  /// false: it stays for a later commit.
+  Result<bool> move_row(Priority priority, const DecodedKey& row, std::string_view value);
+  Result<void> trim_parked(std::size_t& rows_left);
+  Result<void> store_refusals();
+  Result<bool> goes_to_parked(const Stream& stream);
+  Result<void> append_parked(const PackedRow& packed, const RowKey& key);
+  Result<bool> drop_oldest_parked(Priority priority);
+  Result<std::optional<RowKey>> oldest_parked_batch(const ParkedStream& parked);
+  Result<void> lose_parked(const RowKey& key, LossReason reason);
+  Result<void> put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code);
+  void uncount(const DecodedKey& row);
+
   ClassMarks& marks_of(Priority priority) { return marks_[static_cast<std::size_t>(priority)]; }
   std::uint64_t& events_of(Priority priority) {
     return counters_.events[static_cast<std::size_t>(priority)];
@@ -101,6 +124,9 @@ class Transaction {
   Counters counters_;
   Marks marks_;
   Times times_;
+  std::vector<ParkedStream> parked_;
+  bool may_move_ = true;
+  std::uint64_t moved_bytes_ = 0;
   bool has_more_to_trim_ = false;
   std::uint64_t used_pages_ = 0;
   std::uint64_t dropped_rows_ = 0;

@@ -105,6 +105,12 @@ TEST_CASE("the bytes in docs/buffer-format.md are the ones that are stored") {
   encode_row(loss.data(), epoch, Table::normal, view(loss_key), {},
              {2, true, 0, 1'764'000'000'000'000, 61'000'000});
   matches("loss.value", loss);
+  const RowKeyBytes parked_key = encode_parked_key({44, 3, 1702, 3}, RowKind::loss);
+  matches("parked.key", view(parked_key));
+  std::string parked(row_overhead, '\0');
+  encode_row(parked.data(), epoch, Table::parked, view(parked_key), {},
+             {4, true, 0, 1'764'000'000'000'000, 62'000'000, 0x90});
+  matches("parked.value", parked);
 
   Identity identity;
   identity.epoch = epoch;

@@ -68,12 +68,27 @@ Result<void> make_directory(const fs::path& path) {
     return Error{Errc::unavailable, fmt::format("make directory {}: {}",
                                                 path.parent_path().string(), failed.message())};
   }
-  if (::mkdir(path.c_str(), 0700) == 0) {
-    if (path.has_parent_path()) return sync_directory(path.parent_path());
-    return {};
-  }
-  if (errno == EEXIST) return {};
+  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
   return denied(path.has_parent_path() ? path.parent_path() : fs::path("."), errno);
+}
+
+/// Makes the names on the way to `path` durable, within its file system: whoever made them, a power
+/// cut could take them back with all that is below.
+Result<void> sync_way_to(const fs::path& path) {
+  struct stat own = {};
+  if (::stat(path.c_str(), &own) != 0) return denied(path, errno);
+  std::error_code failed;
+  fs::path folder = fs::canonical(path, failed);
+  if (failed) return denied(path, failed.value());
+  while (folder.has_relative_path()) {
+    folder = folder.parent_path();
+    struct stat info = {};
+    if (::stat(folder.c_str(), &info) != 0 || info.st_dev != own.st_dev) break;
+    // What this process may not read it has not made.
+    const auto synced = sync_directory(folder);
+    if (!synced.ok() && ::access(folder.c_str(), R_OK) == 0) return synced;
+  }
+  return {};
 }
 
 Result<void> check_file_system(const fs::path& path, std::vector<std::string>& warnings) {
@@ -151,6 +166,7 @@ Result<void> Directory::publish_birth() const {
   if (!fd.is_open() || ::fsync(fd.get()) != 0) {
     return errno_error(fmt::format("sync {}", birth_file().string()));
   }
+  PENSTOCK_TRY(sync_way_to(path_));
   if (::rename(birth_file().c_str(), file().c_str()) != 0) {
     return errno_error(fmt::format("rename {}", birth_file().string()));
   }

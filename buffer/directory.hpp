@@ -23,7 +23,7 @@ class Directory {
   /// Where a new file is made before it takes its place.
   std::filesystem::path birth_file() const { return path_ / "buffer.mdb.birth"; }
   Result<void> remove_leftovers() const;
-  /// Syncs the new file and lets it take the place of file(), durably.
+  /// Syncs the new file and lets it take the place of file(), durably, with all names on the way.
   Result<void> publish_birth() const;
   /// Gives file() a second name in a directory `<kind>-<epoch>-<n>` of its own, durably; returns
   /// that directory.

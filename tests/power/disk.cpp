@@ -1,20 +1,60 @@
-#include "tests/powercut/disk.hpp"
+#include "tests/power/disk.hpp"
 
 #include <algorithm>
 #include <fstream>
 
-namespace penstock::powercut {
+namespace penstock::power {
+namespace {
+
+std::string_view folder_of(std::string_view name) {
+  const std::size_t slash = name.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : name.substr(0, slash);
+}
+
+}  // namespace
 
 void Disk::change(Names& names, const NameChange& change) {
-  if (change.op == Op::create) {
-    names[change.from] = change.file;
-  } else if (change.op == Op::unlink) {
-    names.erase(change.from);
-  } else if (const auto found = names.find(change.from); found != names.end()) {
-    const std::size_t file = found->second;
-    names.erase(found);
-    names[change.to] = file;
+  for (const auto& [name, node] : change) {
+    if (node == nothing) {
+      names.erase(name);
+    } else {
+      names[name] = node;
+    }
   }
+}
+
+bool Disk::is_in(const NameChange& change, std::string_view folder) {
+  return std::any_of(change.begin(), change.end(), [folder](const auto& entry) {
+    return !entry.first.empty() && folder_of(entry.first) == folder;
+  });
+}
+
+void Disk::note(NameChange made) {
+  change(names_, made);
+  pending_.push_back(std::move(made));
+}
+
+void Disk::sync_names(std::string_view folder) {
+  for (auto pending = pending_.begin(); pending != pending_.end();) {
+    if (is_in(*pending, folder)) {
+      change(durable_names_, *pending);
+      pending = pending_.erase(pending);
+    } else {
+      ++pending;
+    }
+  }
+}
+
+void Disk::rename_or_link(Op op, std::string_view names) {
+  const std::size_t nul = names.find('\0');
+  const std::string from(names.substr(0, nul));
+  NameChange made{{std::string(names.substr(nul + 1)), names_.at(from)}};
+  if (op == Op::rename) made.emplace_back(from, nothing);
+  note(std::move(made));
+}
+
+const std::string& Disk::content_of(const std::string& name) const {
+  return files_.at(names_.at(name)).current;
 }
 
 void Disk::write(File& file, std::uint64_t offset, std::string_view data) {
@@ -48,8 +88,7 @@ void Disk::apply(const RecordHead& head, std::string_view data) {
     case Op::create:
       files_.emplace_back();
       open_[head.fd] = files_.size() - 1;
-      pending_.push_back({Op::create, std::string(data), {}, files_.size() - 1});
-      change(names_, pending_.back());
+      note({{std::string(data), files_.size() - 1}});
       return;
     case Op::open: {
       const std::size_t file = names_.at(std::string(data));
@@ -66,34 +105,30 @@ void Disk::apply(const RecordHead& head, std::string_view data) {
     }
     case Op::resize: files_[open_.at(head.fd)].current.resize(head.offset); return;
     case Op::sync:
-      if (honesty_ == Honesty::honest) sync(files_[open_.at(head.fd)]);
+      if (honesty_ <= Honesty::ignores_dir_syncs) sync(files_[open_.at(head.fd)]);
       return;
     case Op::sync_dir:
-      if (honesty_ != Honesty::honest) return;
-      durable_names_ = names_;
-      pending_.clear();
+      if (honesty_ == Honesty::honest) sync_names(data);
       return;
-    case Op::rename: {
-      const std::size_t nul = data.find('\0');
-      pending_.push_back(
-          {Op::rename, std::string(data.substr(0, nul)), std::string(data.substr(nul + 1)), 0});
-      change(names_, pending_.back());
-      return;
-    }
-    case Op::unlink:
-      pending_.push_back({Op::unlink, std::string(data), {}, 0});
-      change(names_, pending_.back());
-      return;
-    case Op::mark: marked_ = head.offset; return;
+    case Op::rename:
+    case Op::link: rename_or_link(head.op, data); return;
+    case Op::unlink: note({{std::string(data), nothing}}); return;
+    case Op::make_dir: note({{std::string(data), directory}}); return;
+    case Op::mark: return;
   }
 }
 
 void Disk::begin(const RecordHead& head, std::string_view data) {
-  if (head.op == Op::write || head.op == Op::write_durable) {
-    write(files_[open_.at(head.fd)], head.offset, data);
-  } else if (head.op == Op::rename || head.op == Op::unlink || head.op == Op::create ||
-             head.op == Op::resize) {
-    apply(head, data);
+  switch (head.op) {
+    case Op::write:
+    case Op::write_durable: write(files_[open_.at(head.fd)], head.offset, data); return;
+    case Op::create:
+    case Op::resize:
+    case Op::rename:
+    case Op::link:
+    case Op::unlink:
+    case Op::make_dir: apply(head, data); return;
+    default: return;
   }
 }
 
@@ -113,17 +148,45 @@ std::string Disk::survivor(const File& file, Survival survival, std::mt19937_64&
   return content;
 }
 
+Disk::Names Disk::surviving_names(Survival survival, std::mt19937_64& random) const {
+  if (survival == Survival::all) return names_;
+  Names names = durable_names_;
+  if (survival == Survival::none) return names;
+  if (random() % 2 == 0) {
+    const std::size_t changes = random() % (pending_.size() + 1);
+    for (std::size_t i = 0; i < changes; ++i) change(names, pending_[i]);
+  } else {
+    for (const NameChange& pending : pending_) {
+      if (random() % 2 == 0) change(names, pending);
+    }
+  }
+  return names;
+}
+
 void Disk::write_image(const std::filesystem::path& folder, Survival survival,
                        std::mt19937_64& random) const {
-  Names names = durable_names_;
-  std::size_t changes = 0;
-  if (survival == Survival::all) changes = pending_.size();
-  if (survival == Survival::random) changes = random() % (pending_.size() + 1);
-  for (std::size_t i = 0; i < changes; ++i) change(names, pending_[i]);
-  for (const auto& [name, file] : names) {
-    std::filesystem::create_directories((folder / name).parent_path());
-    std::ofstream(folder / name, std::ios::binary) << survivor(files_[file], survival, random);
+  const Names names = surviving_names(survival, random);
+  const auto has_folder = [&names](std::string_view name) {
+    for (name = folder_of(name); !name.empty(); name = folder_of(name)) {
+      const auto found = names.find(std::string(name));
+      if (found == names.end() || found->second != directory) return false;
+    }
+    return true;
+  };
+  std::map<std::size_t, std::filesystem::path> written;
+  for (const auto& [name, node] : names) {
+    if (name.empty() || !has_folder(name)) continue;
+    if (node == directory) {
+      std::filesystem::create_directory(folder / name);
+      continue;
+    }
+    const auto [first, is_first] = written.emplace(node, folder / name);
+    if (is_first) {
+      std::ofstream(folder / name, std::ios::binary) << survivor(files_[node], survival, random);
+    } else {
+      std::filesystem::create_hard_link(first->second, folder / name);
+    }
   }
 }
 
-}  // namespace penstock::powercut
+}  // namespace penstock::power

@@ -1,5 +1,5 @@
-// LD_PRELOAD library that records every write, sync and directory change below $POWERCUT_DIR into
-// $POWERCUT_TRACE, for replay.cpp to cut the power at any of them. One thread writes at a time.
+// LD_PRELOAD library that records every write, sync and directory change below $POWER_DIR into
+// $POWER_TRACE, for replay.cpp to cut the power at any of them. One thread writes at a time.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,12 +13,12 @@
 #include <mutex>
 #include <string>
 
-#include "tests/powercut/trace.hpp"
+#include "tests/power/trace.hpp"
 
 namespace {
 
-using penstock::powercut::Op;
-using penstock::powercut::RecordHead;
+using penstock::power::Op;
+using penstock::power::RecordHead;
 
 constexpr int fds_max = 4096;
 
@@ -38,14 +38,15 @@ struct State {
   int trace_fd = -1;
   bool traced[fds_max] = {};
   bool is_dir[fds_max] = {};
+  std::string dir_name[fds_max];
   bool is_dsync[fds_max] = {};
 };
 
 State& state() {
   static State* const instance = [] {
     auto* made = new State;  // lives as long as the process: other libraries may write during exit
-    const char* dir = std::getenv("POWERCUT_DIR");
-    const char* trace = std::getenv("POWERCUT_TRACE");
+    const char* dir = std::getenv("POWER_DIR");
+    const char* trace = std::getenv("POWER_TRACE");
     if (dir != nullptr && trace != nullptr) {
       made->dir = dir;
       static const auto open_call = real<int (*)(const char*, int, ...)>("open");
@@ -84,7 +85,9 @@ int opened(int fd, const char* path, int flags, bool existed) {
   known.traced[fd] = true;
   known.is_dir[fd] = S_ISDIR(info.st_mode);
   known.is_dsync[fd] = (flags & O_DSYNC) != 0;
-  if (!known.is_dir[fd]) {
+  if (known.is_dir[fd]) {
+    known.dir_name[fd] = name;
+  } else {
     const bool truncated = existed && (flags & O_TRUNC) != 0;
     record(existed ? Op::open : Op::create, fd, truncated ? 1 : 0, name, std::strlen(name));
   }
@@ -121,7 +124,13 @@ int synced(int fd, Call call) {
   if (!is_traced(fd)) return call();
   const std::lock_guard lock(state().mutex);
   const int rc = call();
-  if (rc == 0) record(state().is_dir[fd] ? Op::sync_dir : Op::sync, fd, 0, nullptr, 0);
+  if (rc != 0) return rc;
+  if (state().is_dir[fd]) {
+    const std::string& name = state().dir_name[fd];
+    record(Op::sync_dir, fd, 0, name.data(), name.size());
+  } else {
+    record(Op::sync, fd, 0, nullptr, 0);
+  }
   return rc;
 }
 
@@ -146,13 +155,13 @@ mode_t mode_of(int flags, va_list& arguments) {
 
 extern "C" {
 
-/// Called by the workload through dlsym: everything up to commit `number` has returned.
-void powercut_mark(std::uint64_t number) {
+/// Called by the workload through dlsym.
+void power_mark(std::int32_t mark, std::uint64_t value) {
   const std::lock_guard lock(state().mutex);
-  if (state().trace_fd >= 0) record(Op::mark, -1, number, nullptr, 0);
+  if (state().trace_fd >= 0) record(Op::mark, mark, value, nullptr, 0);
 }
 
-#define POWERCUT_OPEN(name)                                               \
+#define POWER_OPEN(name)                                                  \
   int name(const char* path, int flags, ...) {                            \
     static const auto call = real<int (*)(const char*, int, ...)>(#name); \
     va_list arguments;                                                    \
@@ -162,10 +171,10 @@ void powercut_mark(std::uint64_t number) {
     const bool existed = inside(path) == nullptr || exists(path);         \
     return opened(call(path, flags, mode), path, flags, existed);         \
   }
-POWERCUT_OPEN(open)
-POWERCUT_OPEN(open64)
+POWER_OPEN(open)
+POWER_OPEN(open64)
 
-#define POWERCUT_OPENAT(name)                                                  \
+#define POWER_OPENAT(name)                                                     \
   int name(int dir, const char* path, int flags, ...) {                        \
     static const auto call = real<int (*)(int, const char*, int, ...)>(#name); \
     va_list arguments;                                                         \
@@ -175,8 +184,8 @@ POWERCUT_OPEN(open64)
     const bool existed = inside(path) == nullptr || exists(path);              \
     return opened(call(dir, path, flags, mode), path, flags, existed);         \
   }
-POWERCUT_OPENAT(openat)
-POWERCUT_OPENAT(openat64)
+POWER_OPENAT(openat)
+POWER_OPENAT(openat64)
 
 int close(int fd) {
   static const auto call = real<int (*)(int)>("close");
@@ -209,7 +218,7 @@ ssize_t writev(int fd, const iovec* parts, int count) {
   return done;
 }
 
-#define POWERCUT_PWRITE(name)                                                                \
+#define POWER_PWRITE(name)                                                                   \
   ssize_t name(int fd, const void* data, std::size_t size, off_t offset) {                   \
     static const auto call = real<ssize_t (*)(int, const void*, std::size_t, off_t)>(#name); \
     if (!is_traced(fd)) return call(fd, data, size, offset);                                 \
@@ -218,8 +227,8 @@ ssize_t writev(int fd, const iovec* parts, int count) {
     written(fd, static_cast<std::uint64_t>(offset), data, done);                             \
     return done;                                                                             \
   }
-POWERCUT_PWRITE(pwrite)
-POWERCUT_PWRITE(pwrite64)
+POWER_PWRITE(pwrite)
+POWER_PWRITE(pwrite64)
 
 int fsync(int fd) {
   static const auto call = real<int (*)(int)>("fsync");
@@ -230,22 +239,22 @@ int fdatasync(int fd) {
   return synced(fd, [&] { return call(fd); });
 }
 
-#define POWERCUT_RESIZE(name)                                                                    \
+#define POWER_RESIZE(name)                                                                       \
   int name(int fd, off_t size) {                                                                 \
     static const auto call = real<int (*)(int, off_t)>(#name);                                   \
     return resized(fd, static_cast<std::uint64_t>(size), false, [&] { return call(fd, size); }); \
   }
-POWERCUT_RESIZE(ftruncate)
-POWERCUT_RESIZE(ftruncate64)
+POWER_RESIZE(ftruncate)
+POWER_RESIZE(ftruncate64)
 
-#define POWERCUT_ALLOCATE(name)                                         \
+#define POWER_ALLOCATE(name)                                            \
   int name(int fd, off_t offset, off_t size) {                          \
     static const auto call = real<int (*)(int, off_t, off_t)>(#name);   \
     return resized(fd, static_cast<std::uint64_t>(offset + size), true, \
                    [&] { return call(fd, offset, size); });             \
   }
-POWERCUT_ALLOCATE(posix_fallocate)
-POWERCUT_ALLOCATE(posix_fallocate64)
+POWER_ALLOCATE(posix_fallocate)
+POWER_ALLOCATE(posix_fallocate64)
 
 int fallocate(int fd, int mode, off_t offset, off_t size) {
   static const auto call = real<int (*)(int, int, off_t, off_t)>("fallocate");
@@ -256,6 +265,18 @@ int fallocate(int fd, int mode, off_t offset, off_t size) {
 int rename(const char* from, const char* to) {
   static const auto call = real<int (*)(const char*, const char*)>("rename");
   return change_name(Op::rename, from, to, [&] { return call(from, to); });
+}
+int link(const char* from, const char* to) {
+  static const auto call = real<int (*)(const char*, const char*)>("link");
+  return change_name(Op::link, from, to, [&] { return call(from, to); });
+}
+int mkdir(const char* path, mode_t mode) {
+  static const auto call = real<int (*)(const char*, mode_t)>("mkdir");
+  return change_name(Op::make_dir, path, nullptr, [&] { return call(path, mode); });
+}
+int rmdir(const char* path) {
+  static const auto call = real<int (*)(const char*)>("rmdir");
+  return change_name(Op::unlink, path, nullptr, [&] { return call(path); });
 }
 int unlink(const char* path) {
   static const auto call = real<int (*)(const char*)>("unlink");

@@ -145,9 +145,11 @@ def line_findings(rule, stream_name, count, field="message", pattern=r"line (\d+
 class Client(threading.Thread):
     """Subscribes with a persistent session, keeps every message, comes back after each loss of the connection."""
 
-    def __init__(self, port, client_id="independent", filters=("penstock/+/data/#",), version=4):
+    def __init__(self, port, client_id="independent", filters=("penstock/+/data/#",), version=4,
+                 login=None):
         super().__init__(daemon=True)
         self.port, self.client_id, self.filters, self.version = port, client_id, filters, version
+        self.login = login
         self.messages = []
         self.subscribed = threading.Event()
         self.stopping = threading.Event()
@@ -163,7 +165,8 @@ class Client(threading.Thread):
 
     def converse(self, connection):
         props = [(mqtt.SESSION_EXPIRY, 0xFFFFFFFF)] if self.version == 5 else ()
-        connection.sendall(mqtt.connect(self.client_id, self.version, clean=False, keep_alive=10, props=props))
+        connection.sendall(mqtt.connect(self.client_id, self.version, clean=False, keep_alive=10, props=props,
+                                        login=self.login))
         connection.settimeout(0.2)
         splitter, pinged = mqtt.Splitter(), time.monotonic()
         while not self.stopping.is_set():

@@ -137,11 +137,13 @@ class Splitter:
             yield first >> 4, first & 0x0F, body
 
 
-def connect(client_id, version=4, clean=True, keep_alive=60, props=()):
-    body = text("MQTT") + bytes([version, 0x02 if clean else 0]) + struct.pack(">H", keep_alive)
+def connect(client_id, version=4, clean=True, keep_alive=60, props=(), login=None):
+    """login: (user, password)."""
+    flags = (0x02 if clean else 0) | (0xC0 if login else 0)
+    body = text("MQTT") + bytes([version, flags]) + struct.pack(">H", keep_alive)
     if version == 5:
         body += properties(props)
-    return packet(CONNECT, 0, body + text(client_id))
+    return packet(CONNECT, 0, body + text(client_id) + b"".join(text(part) for part in login or ()))
 
 
 def read_connect(raw):

@@ -9,13 +9,14 @@ penstock_library(penstock_connector_api
   SOURCES api/connector.cpp api/event.cpp
   LINKS penstock_base penstock_config)
 
-# What several connectors share; a connector links it by PENSTOCK_CONNECTOR_LINKS.
+# What several connectors share; the linker takes of it what a connector uses.
+find_package(OpenSSL REQUIRED)
 file(GLOB support_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/support/*.cpp)
 set(support_tests ${support_sources})
 list(FILTER support_tests INCLUDE REGEX "_test\\.cpp$")
 list(FILTER support_sources EXCLUDE REGEX "_test\\.cpp$")
 penstock_library(penstock_connector_support
-  SOURCES ${support_sources} LINKS penstock_connector_api)
+  SOURCES ${support_sources} LINKS penstock_connector_api OpenSSL::SSL)
 penstock_test(connector_support_test SOURCES ${support_tests}
   LINKS penstock_connector_support penstock_test_support)
 
@@ -37,7 +38,7 @@ function(penstock_add_connector name)
   set(PENSTOCK_CONNECTOR_LINKS "")
   include(${CMAKE_CURRENT_SOURCE_DIR}/${name}/links.cmake OPTIONAL)
   penstock_library(penstock_connector_${name}
-    SOURCES ${sources} LINKS penstock_connector_api ${PENSTOCK_CONNECTOR_LINKS})
+    SOURCES ${sources} LINKS penstock_connector_support ${PENSTOCK_CONNECTOR_LINKS})
   if(tests)
     penstock_test(connector_${name}_test SOURCES ${tests}
       LINKS penstock_connector_${name} penstock_test_support)

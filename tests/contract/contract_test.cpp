@@ -6,7 +6,10 @@
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <future>
+#include <mutex>
+#include <thread>
 
 #include "agent/base/text.hpp"
 #include "connectors/api/connector.hpp"
@@ -36,12 +39,12 @@ class Bench {
     INFO("a type without a fixture: add one to tests/contract/fixtures.cpp");
     CAPTURE(type.name);
     REQUIRE(fixture_ != nullptr);
+    yaml_ = fixture_->yaml(folder_.path());  // first: it may choose where the source is
     feed();
   }
 
   std::unique_ptr<Connector> make() {
-    auto section =
-        config::Section::parse(fixture_->yaml(folder_.path()), type_.options, diagnostics_);
+    auto section = config::Section::parse(yaml_, type_.options, diagnostics_);
     INFO(diagnostics_.to_text(false));
     REQUIRE(section.ok());
     auto made = type_.make(*section);
@@ -49,7 +52,21 @@ class Bench {
     return *std::move(made);
   }
 
-  void feed() { fixture_->feed(folder_.path(), fed_++); }
+  /// A sender's events go out one after the other, beside the connector.
+  void feed() {
+    const std::size_t index = fed_++;
+    if (!fixture_->is_sender) {
+      fixture_->feed(folder_.path(), index);
+      return;
+    }
+    const std::lock_guard lock(mutex_);
+    to_send_.push_back(index);
+    if (!sender_.joinable()) {
+      sender_ = std::jthread([this](const std::stop_token& stop) { send(stop); });
+    }
+  }
+  const Fixture& fixture() const { return *fixture_; }
+  const std::filesystem::path& folder() const { return folder_.path(); }
 
   /// Each push brings the source's next event, until the session has `events` of them.
   void stop_at(FakeSession& session, std::size_t events) {
@@ -86,11 +103,31 @@ class Bench {
   }
 
  private:
+  void send(const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      std::optional<std::size_t> index;
+      {
+        const std::lock_guard lock(mutex_);
+        if (!to_send_.empty()) index = to_send_.front();
+      }
+      if (index && fixture_->feed(folder_.path(), *index)) {
+        const std::lock_guard lock(mutex_);
+        to_send_.pop_front();
+      } else {
+        std::this_thread::sleep_for(1ms);  // nobody listens yet
+      }
+    }
+  }
+
   const ConnectorType& type_;
   const Fixture* fixture_;
   TempDir folder_;
+  std::string yaml_;
   config::Diagnostics diagnostics_;
   std::size_t fed_ = 0;
+  std::mutex mutex_;  // guards: to_send_
+  std::deque<std::size_t> to_send_;
+  std::jthread sender_;  // last: ends first
 };
 
 /// run() on a thread of its own. `meanwhile` is called beside it. A run that does not end after a
@@ -299,6 +336,28 @@ TEST_CASE("run can be called again after it returned, on the same object") {
   for (const std::string& text : bench.texts(second)) {
     if (type.is_rereadable) CHECK(std::count(earlier.begin(), earlier.end(), text) == 0);
   }
+}
+
+TEST_CASE("a source that cannot be reached is unavailable, and taken up when it is back") {
+  const ConnectorType& type = any_type();
+  CAPTURE(type.name);
+  Bench bench(type);
+  if (bench.fixture().take_away == nullptr) return;
+  const auto connector = bench.make();
+  auto absence = bench.fixture().take_away(bench.folder());
+  REQUIRE(absence != nullptr);
+  FakeSession before;
+  const auto refused = run_in_time(*connector, before);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == Errc::unavailable);
+  CHECK_FALSE(refused.error().text.empty());
+  CHECK(before.events().empty());
+  absence.reset();
+  FakeSession after;
+  bench.feed();
+  bench.stop_at(after, 2);
+  CHECK(run_in_time(*connector, after).ok());
+  CHECK(after.events().size() >= 2);
 }
 
 TEST_CASE("events have a time, and names that fit the wire contract") {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "connectors/support/listen_address.hpp"
+#include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::tests::contract {
@@ -12,26 +14,54 @@ using std::filesystem::path;
 std::string file_yaml(const path& folder) {
   return fmt::format("start: beginning\npaths: [\"{}/*.log\"]\n", folder.string());
 }
-void file_feed(const path& folder, std::size_t index) {
+bool file_feed(const path& folder, std::size_t index) {
   append_file(folder / "app.log", fmt::format("line {}\n", index));
+  return true;
 }
 
 std::string host_yaml(const path& folder) {
   return fmt::format("every: 1s\nproc_root: {0}/proc\nsys_root: {0}/sys\ncollect: [load]\n",
                      folder.string());
 }
-void host_feed(const path& folder, std::size_t index) {
+bool host_feed(const path& folder, std::size_t index) {
   std::filesystem::create_directories(folder / "proc");
   write_file(folder / "proc/loadavg", fmt::format("{}.5 0.1 0.1 1/80 100\n", index));
+  return true;
 }
 
 std::string demo_yaml(const path&) { return "every: 1s\nseed: 3\n"; }
-void demo_feed(const path&, std::size_t) {}
+bool demo_feed(const path&, std::size_t) { return true; }
+
+/// The port of a source that lies in `folder`: chosen once, then remembered there.
+std::uint16_t port_of(const path& folder) {
+  const path file = folder / "port";
+  if (!std::filesystem::exists(file)) write_file(file, std::to_string(free_port()));
+  return static_cast<std::uint16_t>(std::stoul(read_file(file)));
+}
+/// Another program holds the port.
+std::shared_ptr<void> take_port(const path& folder) {
+  const auto address =
+      connectors::support::parse_listen_address(fmt::format("tcp://127.0.0.1:{}", port_of(folder)));
+  auto fd = connectors::support::open_listener(*address, 0);
+  return std::make_shared<UniqueFd>(std::move(*fd));
+}
+bool send_to_port(const path& folder, std::string_view text) {
+  const UniqueFd fd = connect_tcp(port_of(folder));
+  return fd.is_open() && send_all(fd.get(), text);
+}
+
+std::string socket_yaml(const path& folder) {
+  return fmt::format("format: json\nlisten: tcp://127.0.0.1:{}\n", port_of(folder));
+}
+bool socket_feed(const path& folder, std::size_t index) {
+  return send_to_port(folder, fmt::format("{{\"index\":{}}}\n", index));
+}
 
 constexpr Fixture all[] = {
     {"file", file_yaml, file_feed},
     {"host", host_yaml, host_feed},
     {"demo", demo_yaml, demo_feed},
+    {"socket", socket_yaml, socket_feed, true, take_port},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,8 +17,14 @@ struct Fixture {
   /// value`.
   std::string (*yaml)(const std::filesystem::path& folder);
   /// Lets the source give its event number `index` (counted from 0, in order). A source that makes
-  /// its events itself does nothing here. Called from the thread of run() as well.
-  void (*feed)(const std::filesystem::path& folder, std::size_t index);
+  /// its events itself does nothing here. false: nobody takes it yet, so call again. Called from
+  /// the thread of run() as well, but for senders.
+  bool (*feed)(const std::filesystem::path& folder, std::size_t index);
+  /// Whether `feed` talks to the running connector, and may wait for it: then it is called from a
+  /// thread of its own.
+  bool is_sender = false;
+  /// Makes the source unreachable for as long as the result is kept; nullptr: it always is there.
+  std::shared_ptr<void> (*take_away)(const std::filesystem::path& folder) = nullptr;
 };
 
 std::span<const Fixture> fixtures();

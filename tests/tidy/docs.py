@@ -24,8 +24,13 @@ def documents():
     return found
 
 
+def connector_readmes():
+    """One for each type; `support` is no type."""
+    return [r for r in sorted((ROOT / "connectors").glob("*/README.md")) if r.parent.name != "support"]
+
+
 def option_tables(penstock, update):
-    for readme in sorted((ROOT / "connectors").glob("*/README.md")):
+    for readme in connector_readmes():
         name = readme.parent.name
         table = subprocess.run([penstock, "describe", name, "--format", "md"], capture_output=True, text=True, check=False)
         if table.returncode != 0:
@@ -55,7 +60,7 @@ def checked(penstock, text):
 
 
 def examples(penstock):
-    for readme in sorted((ROOT / "connectors").glob("*/README.md")):
+    for readme in connector_readmes():
         example = readme.parent / "example.yaml"
         text = example.read_text(encoding="utf-8")
         if found := checked(penstock, text):

@@ -133,6 +133,8 @@ TEST_CASE("JSON: the time and the stream's part come from the keys that are name
   }
   SECTION("unix milliseconds, as a number or as text") {
     options.time_form = TimeForm::unix_ms;
+    CHECK(decoded(options, R"({"meta_ts":1795633100123,"v":9223372036854775807})").events ==
+          "@1795633100123000 v=9223372036854775807");
     CHECK(
         decoded(options, R"([{"meta_ts":1500,"id":7,"v":3},{"meta_ts":"1500.5","v":4}])").events ==
         "7@1500000 v=3 | @1500500 v=4");

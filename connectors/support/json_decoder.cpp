@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "agent/base/text.hpp"
@@ -52,7 +53,11 @@ class EventBuilder {
   bool Int(int v) { return value(static_cast<std::int64_t>(v)); }
   bool Uint(unsigned v) { return value(static_cast<std::int64_t>(v)); }
   bool Int64(std::int64_t v) { return value(v); }
-  bool Uint64(std::uint64_t v) { return value(v); }
+  bool Uint64(std::uint64_t v) {
+    // So that a series whose numbers grow keeps its type for as long as it can.
+    if (v > std::numeric_limits<std::int64_t>::max()) return value(v);
+    return value(static_cast<std::int64_t>(v));
+  }
   bool Double(double v) { return value(v); }
   bool RawNumber(const char*, rapidjson::SizeType, bool) { return false; }
   bool String(const char* text, rapidjson::SizeType size, bool) {

@@ -57,11 +57,19 @@ bool socket_feed(const path& folder, std::size_t index) {
   return send_to_port(folder, fmt::format("{{\"index\":{}}}\n", index));
 }
 
+std::string syslog_yaml(const path& folder) {
+  return fmt::format("zone: utc\nlisten: tcp://127.0.0.1:{}\n", port_of(folder));
+}
+bool syslog_feed(const path& folder, std::size_t index) {
+  return send_to_port(folder, fmt::format("<13>1 2026-11-25T18:00:00Z h a - - - {}\n", index));
+}
+
 constexpr Fixture all[] = {
     {"file", file_yaml, file_feed},
     {"host", host_yaml, host_feed},
     {"demo", demo_yaml, demo_feed},
     {"socket", socket_yaml, socket_feed, true, take_port},
+    {"syslog", syslog_yaml, syslog_feed, true, take_port},
 };
 
 }  // namespace

@@ -243,6 +243,7 @@ Result<OpenFile> open_existing(const fs::path& file, std::uint64_t map_bytes) {
   PENSTOCK_TRY_ASSIGN(open.env, Env::open(file, map_bytes, false));
   PENSTOCK_TRY(check_length(file, *open.env));
   PENSTOCK_TRY_ASSIGN(open.state, read_state(*open.env));
+  if (open.state.identity.format < format_version) PENSTOCK_TRY(count_rows(*open.env, open.state));
   return open;
 }
 

@@ -28,8 +28,12 @@ struct OpenFile {
 /// The map that a buffer of this size needs: a full map would refuse deletes for good.
 std::uint64_t map_bytes_for(std::uint64_t max_size);
 
-/// Opens a file that is there. corrupt: LMDB refuses it, or a record of its state is damaged.
-/// invalid: made by a newer penstock or on a machine of another word size.
+/// Counts what each stream holds, key by key: for files that have no accounts.
+Result<void> count_rows(Env& env, State& state);
+
+/// Opens a file that is there, of this format or an older one. corrupt: LMDB refuses it, or a
+/// record of its state is damaged. invalid: made by a newer penstock or on a machine of another
+/// word size.
 Result<OpenFile> open_existing(const std::filesystem::path& file, std::uint64_t map_bytes);
 
 /// Opens the buffer's file, makes one where there is none, and sets aside one that belongs to

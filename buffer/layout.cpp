@@ -103,7 +103,9 @@ std::optional<Identity> parse_identity(std::string_view body) {
   identity.created_unix_us = in.number<std::int64_t>();
   identity.device = in.text();
   identity.machine_id = in.text();
-  if (!in.is_done() || identity.format != format_version) return std::nullopt;
+  if (!in.is_done() || identity.format == 0 || identity.format > format_version) {
+    return std::nullopt;
+  }
   return identity;
 }
 
@@ -196,6 +198,16 @@ std::optional<DecodedRow> decode_row(std::uint32_t epoch, Table table, std::stri
   return row;
 }
 
+std::uint64_t row_space(std::size_t value_size, std::size_t page_size) {
+  // LMDB keeps a value in its leaf only if two such entries fit into a page.
+  constexpr std::size_t page_header = 16;
+  constexpr std::size_t node_header = 8 + row_key_size + 2;
+  const std::size_t node_max = (page_size - page_header) / 2 - 2;
+  if (node_header + value_size <= node_max) return node_header + value_size;
+  const std::size_t pages = (value_size + page_header + page_size - 1) / page_size;
+  return node_header + 8 + pages * page_size;
+}
+
 std::string encode_stream_key(std::uint32_t stream_id) {
   std::string key(5, stream_prefix);
   store_be(key.data() + 1, stream_id);
@@ -275,6 +287,11 @@ std::string encode_stream(std::uint32_t epoch, std::string_view key, const Strea
       .number(place.last_id)
       .number(static_cast<std::uint8_t>(place.priority))
       .text(name)
+      .number(place.account.rows)
+      .number(place.account.bytes)
+      .number(place.account.first_seq)
+      .number(place.account.dropped)
+      .number(place.account.expired)
       .sealed(epoch, key);
 }
 
@@ -288,6 +305,15 @@ std::optional<StreamRecord> decode_stream(std::uint32_t epoch, std::string_view 
   record.place.last_id = in.number<std::uint64_t>();
   const auto priority = in.number<std::uint8_t>();
   record.name = in.text();
+  record.has_account = !in.is_done();
+  if (record.has_account) {
+    StreamAccount& account = record.place.account;
+    account.rows = in.number<std::uint64_t>();
+    account.bytes = in.number<std::uint64_t>();
+    account.first_seq = in.number<std::uint64_t>();
+    account.dropped = in.number<std::uint64_t>();
+    account.expired = in.number<std::uint64_t>();
+  }
   if (!in.is_done() || priority >= priority_count) return std::nullopt;
   record.place.priority = static_cast<Priority>(priority);
   return record;

@@ -11,7 +11,7 @@
 
 namespace penstock::buffer {
 
-inline constexpr std::uint32_t format_version = 1;
+inline constexpr std::uint32_t format_version = 2;
 
 enum class Table : std::uint8_t { state = 0, high = 1, normal = 2, low = 3, parked = 4 };
 inline constexpr std::size_t table_count = 5;
@@ -56,6 +56,8 @@ struct RowTail {
 };
 /// Bytes of a row's value behind its content: the tail and the checksum.
 inline constexpr std::size_t row_overhead = 32;
+/// Bytes that a row takes in the file: whole pages for a long value, the rest in a leaf.
+std::uint64_t row_space(std::size_t value_size, std::size_t page_size);
 
 /// Fills `out`, content.size() + row_overhead bytes.
 void encode_row(char* out, std::uint32_t epoch, Table table, std::string_view key,
@@ -97,15 +99,27 @@ struct Counters {
   std::array<std::uint64_t, priority_count> events = {};  ///< in batch rows, by class
 };
 
+/// What a stream holds, and what it lost here.
+struct StreamAccount {
+  std::uint64_t rows = 0;
+  std::uint64_t bytes = 0;      ///< row_space() of each
+  std::uint64_t first_seq = 0;  ///< of the oldest row; the next number if there is none
+  std::uint64_t dropped = 0;    ///< events, for want of room
+  std::uint64_t expired = 0;    ///< events, by age
+  bool operator==(const StreamAccount&) const = default;
+};
+
 /// Where a stream stands.
 struct StreamPlace {
   std::uint64_t next_seq = 0;
   std::uint64_t last_id = 0;  ///< of its newest row, which may be trimmed
   Priority priority = Priority::normal;
+  StreamAccount account = {};
 };
 struct StreamRecord {
   StreamPlace place;
   std::string name;
+  bool has_account = true;  ///< not in format 1: to be counted
 };
 
 struct PositionRecord {
@@ -114,8 +128,8 @@ struct PositionRecord {
   std::string_view bytes;
 };
 
-// Values of the table `state`, checksum included. Decoders: nullopt if the value is damaged; views
-// live as long as `value`.
+// Values of the table `state`, checksum included, written as format_version has them. Decoders:
+// nullopt if the value is damaged; views live as long as `value`.
 std::string encode_identity(const Identity& identity);
 std::optional<Identity> decode_identity(std::string_view value);
 /// What every version writes first, unchecked; 0 if it is not there.

@@ -8,7 +8,8 @@
 namespace penstock::buffer {
 namespace {
 
-constexpr std::uint64_t reserved_pages_max = 64;
+constexpr std::uint64_t reserved_pages_min = 64;
+constexpr std::uint64_t streams_per_page = 32;
 constexpr std::uint64_t disk_low_min = 1 << 20;
 constexpr std::int64_t disk_check_every_us = 1'000'000;
 
@@ -22,9 +23,9 @@ LmdbStore::LmdbStore(const StoreOptions& options, Directory directory, OpenFile 
       directory_(std::move(directory)),
       clock_(clock),
       faults_(faults),
-      epoch_(file.state.identity.epoch),
+      identity_(std::move(file.state.identity)),
+      epoch_(identity_.epoch),
       epoch_text_(buffer::epoch_text(epoch_)),
-      device_(file.state.identity.device),
       page_size_(file.env->page_size()),
       is_reserved_(is_reserved),
       env_(std::move(file.env)),
@@ -70,8 +71,21 @@ Result<StreamState> LmdbStore::open_stream(std::string_view name, Priority prior
   if (when_full != stream->when_full) {
     stream->when_full = when_full;
     for (ClassMarks& marks : marks_) marks.searched = 0;
+    streams_.forget_searches();
   }
   return StreamState{stream->id, stream->stored.next_seq, stream->stored.priority};
+}
+
+void LmdbStore::set_policy(std::string_view group, const GroupPolicy& policy) {
+  const std::lock_guard turn(turn_);
+  streams_.set_policy(group, policy);
+  for (ClassMarks& marks : marks_) marks.searched = 0;
+}
+
+std::uint64_t LmdbStore::group_bytes(std::string_view group) const {
+  const std::lock_guard turn(turn_);
+  const Group* found = streams_.find_group(group);
+  return found == nullptr ? 0 : found->stored;
 }
 
 std::string LmdbStore::stream_name(std::uint32_t stream_id) const {
@@ -81,24 +95,28 @@ std::string LmdbStore::stream_name(std::uint32_t stream_id) const {
 void LmdbStore::look_at_disk() const {
   disk_checked_us_ = clock_.steady_us();
   struct statvfs disk = {};
-  if (is_reserved_ || ::statvfs(options_.path.c_str(), &disk) != 0) return;
+  if (is_reserved_ || ::statvfs(options_.path.c_str(), &disk) != 0) {
+    growth_pages_ = max_pages();
+    return;
+  }
   const std::uint64_t available = std::uint64_t{disk.f_bavail} * disk.f_frsize;
-  is_disk_low_ = available < std::max(options_.keep_free, disk_low_min);
+  const std::uint64_t kept = std::max(options_.keep_free, disk_low_min);
+  growth_pages_ = available < kept ? 0 : (available - kept) / page_size_;
 }
 
 bool LmdbStore::is_nearly_full() const {
   if (clock_.steady_us() - disk_checked_us_ >= disk_check_every_us) look_at_disk();
-  const std::uint64_t limit =
-      is_disk_low_ ? std::min(max_pages(), file_pages_.load()) : max_pages();
+  const std::uint64_t limit = std::min(max_pages(), file_pages_ + growth_pages_);
   return has_refused_ || used_pages_ * 10 >= limit * 9;
 }
 
 Room LmdbStore::room() const {
   look_at_disk();
-  std::uint64_t pages = max_pages();
-  if (is_disk_low_) pages = std::min(pages, env_->file_pages());
+  std::uint64_t pages = std::min(max_pages(), env_->file_pages() + growth_pages_);
   pages -= std::min(shortage_pages_, pages / 2);
-  return {pages, std::min(reserved_pages_max, pages / 16)};
+  // Each stream may need a loss row of its own.
+  const std::uint64_t reserved = reserved_pages_min + streams_.size() / streams_per_page;
+  return {pages, std::min(reserved, pages / 16)};
 }
 
 void LmdbStore::acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) {
@@ -112,6 +130,8 @@ void LmdbStore::pin(std::uint64_t generation, Priority priority, std::uint64_t i
   const std::lock_guard guard(marking_);
   if (id != 0 && generation != generation_) return;
   auto& pinned = pinned_[index_of(priority)];
+  // What was pinned may have come of age meanwhile.
+  if (id == 0 && pinned != 0) next_expiry_us_ = 0;
   pinned = id == 0 ? 0 : std::max(pinned.load(), id);
 }
 
@@ -119,7 +139,8 @@ bool LmdbStore::has_pending_trims() const {
   for (std::size_t i = 0; i < priority_count; ++i) {
     if (acked_[i] > trimmed_[i]) return true;
   }
-  return parked_.has_pending();
+  if (parked_.has_pending()) return true;
+  return options_.max_age_us > 0 && buffer_time_us() >= next_expiry_us_;
 }
 
 void LmdbStore::close() {

@@ -41,6 +41,8 @@ class LmdbStore final : public Store, private Parking {
   Result<StreamState> open_stream(std::string_view name, Priority priority,
                                   WhenFull when_full) override;
   std::string stream_name(std::uint32_t stream_id) const override;
+  void set_policy(std::string_view group, const GroupPolicy& policy) override;
+  std::uint64_t group_bytes(std::string_view group) const override;
   Result<std::optional<std::string>> position(std::string_view owner,
                                               std::string_view part) const override;
   Result<std::vector<std::string>> position_parts(std::string_view owner) const override;
@@ -58,6 +60,7 @@ class LmdbStore final : public Store, private Parking {
   Parking* parking() override { return this; }
   StoreStats stats() const override;
   Result<std::vector<StreamStats>> stream_stats() const override;
+  std::vector<GroupStats> group_stats() const override;
   Result<VerifyReport> verify(
       const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const override;
   Result<std::vector<std::array<std::string, 3>>> positions() const override;
@@ -88,6 +91,8 @@ class LmdbStore final : public Store, private Parking {
     std::vector<ParkedStream> parked;
     std::uint64_t used_pages = 0;
     bool has_more_to_trim = false;
+    std::uint64_t next_expiry_us = 0;
+    bool is_upgraded = false;  // the file has the present format
     CommitReport report;
   };
   /// A commit that failed and may still be in the file.
@@ -100,7 +105,10 @@ class LmdbStore final : public Store, private Parking {
 
   // Each within a turn.
   Transaction begin_work(Txn& txn);
-  Effects effects_of(const Transaction& work) const;
+  Result<Effects> finish_work(Txn& txn, Transaction& work, bool is_clean,
+                              std::uint64_t next_expiry_us);
+  Result<void> upgrade(Txn& txn);
+  Result<std::uint64_t> expire(Transaction& work);
   Result<Effects> build(Txn& txn, std::vector<PackedRow>& rows,
                         std::span<const NewPosition> positions, bool is_clean);
   Result<CommitReport> commit_in_turn(std::vector<PackedRow>& rows, const CommitRequest& request);
@@ -112,6 +120,7 @@ class LmdbStore final : public Store, private Parking {
   Result<void> commit_txn(Txn& txn);
   Result<void> reopen();
   void publish(const Effects& effects);
+  void note_drops(const CommitReport& report);
   CommitReport take_report();
   void drop_env();
   Result<Txn> begin_read() const;
@@ -137,9 +146,9 @@ class LmdbStore final : public Store, private Parking {
   const Directory directory_;
   const Clock& clock_;
   const Faults& faults_;
-  std::uint32_t epoch_ = 0;
-  std::string epoch_text_;
-  const std::string device_;
+  Identity identity_;  // its format rises with the first commit to an older file
+  const std::uint32_t epoch_;
+  const std::string epoch_text_;
   const std::size_t page_size_;
   const bool is_reserved_;
   std::function<void()> on_stored_;
@@ -150,12 +159,14 @@ class LmdbStore final : public Store, private Parking {
   Counters counters_;  // as durable
   Marks marks_;        // acked and pinned are copied in by each commit
   std::optional<Undecided> undecided_;
+  std::optional<Effects> unsure_space_;  // of a commit without rows that failed; until reopened
   std::uint64_t map_bytes_ = 0;
   std::uint64_t buffer_time_base_us_ = 0;
   std::int64_t boot_base_us_ = 0;
   std::uint64_t shortage_pages_ = 0;  // room given up because the disk refused
   std::uint64_t commits_ = 0;
   std::uint64_t dropped_events_ = 0;
+  std::uint64_t expired_events_ = 0;
   CommitReport unreported_;  // drops of commits that no caller asked for
 
   Compressor compressor_;  // intake only, with frames_
@@ -166,9 +177,10 @@ class LmdbStore final : public Store, private Parking {
   std::atomic<std::uint64_t> durable_id_{0};
   std::atomic<std::uint64_t> used_pages_{0};
   std::atomic<std::uint64_t> file_pages_{0};
-  std::atomic<bool> has_refused_{false};  // and nothing has changed since
+  std::atomic<bool> has_refused_{false};          // and nothing has changed since
+  std::atomic<std::uint64_t> next_expiry_us_{0};  // in buffer time; nothing expires before
   mutable std::atomic<std::int64_t> disk_checked_us_{0};
-  mutable std::atomic<bool> is_disk_low_{false};
+  mutable std::atomic<std::uint64_t> growth_pages_{0};  // that the disk allows the file
   PerClass acked_ = {};
   PerClass trimmed_ = {};
   mutable PerClass pinned_ = {};

@@ -88,7 +88,10 @@ Transaction LmdbStore::begin_work(Txn& txn) {
   Marks marks = marks_;
   for (std::size_t i = 0; i < priority_count; ++i) {
     const std::uint64_t pinned = pinned_[i];
-    if (pinned < marks[i].pinned) marks[i].searched = 0;
+    if (pinned < marks[i].pinned) {
+      marks[i].searched = marks[i].aged = 0;
+      streams_.forget_searches();
+    }
     marks[i].pinned = pinned;
     marks[i].acked = acked_[i];
   }
@@ -103,27 +106,53 @@ Transaction LmdbStore::begin_work(Txn& txn) {
           parked_.all()};
 }
 
-LmdbStore::Effects LmdbStore::effects_of(const Transaction& work) const {
+Result<LmdbStore::Effects> LmdbStore::finish_work(Txn& txn, Transaction& work, bool is_clean,
+                                                  std::uint64_t next_expiry_us) {
   Effects effects;
+  effects.is_upgraded = identity_.format < format_version;
+  if (effects.is_upgraded) PENSTOCK_TRY(upgrade(txn));
+  PENSTOCK_TRY(work.finish(is_clean));
   effects.counters = work.counters();
   effects.marks = work.marks();
   effects.parked = work.parked();
   effects.used_pages = work.used_pages();
   effects.has_more_to_trim = work.has_more_to_trim();
-  effects.report = {work.counters().next_id - 1, work.dropped_rows(), work.dropped_events()};
+  effects.next_expiry_us = next_expiry_us;
+  effects.report = {work.counters().next_id - 1, work.dropped().rows, work.dropped().events,
+                    work.expired().rows, work.expired().events};
   return effects;
+}
+
+Result<std::uint64_t> LmdbStore::expire(Transaction& work) {
+  if (options_.max_age_us <= 0 || buffer_time_us() < next_expiry_us_) return next_expiry_us_.load();
+  return work.expire(static_cast<std::uint64_t>(options_.max_age_us));
+}
+
+/// Rewrites the records of an older format as this one has them.
+Result<void> LmdbStore::upgrade(Txn& txn) {
+  Identity identity = identity_;
+  identity.format = format_version;
+  PENSTOCK_TRY(txn.put(Table::state, identity_key, encode_identity(identity)));
+  Result<void> done;
+  streams_.for_each([&](const Stream& stream) {
+    if (!done.ok() || stream.stored.next_seq == 0 || stream.is_touched) return;
+    const std::string key = encode_stream_key(stream.id);
+    done = txn.put(Table::state, key, encode_stream(epoch_, key, stream.stored, stream.name));
+  });
+  return done;
 }
 
 Result<LmdbStore::Effects> LmdbStore::build(Txn& txn, std::vector<PackedRow>& rows,
                                             std::span<const NewPosition> positions, bool is_clean) {
   Transaction work = begin_work(txn);
   PENSTOCK_TRY(work.trim());
-  PENSTOCK_TRY(work.change_classes(rows));
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t next_expiry_us, expire(work));
+  work.change_classes(rows);
+  PENSTOCK_TRY(work.keep_shares(rows));
   PENSTOCK_TRY(work.make_room(rows, room()));
   PENSTOCK_TRY(work.append(rows));
   PENSTOCK_TRY(work.put_positions(positions));
-  PENSTOCK_TRY(work.finish(is_clean));
-  return effects_of(work);
+  return finish_work(txn, work, is_clean, next_expiry_us);
 }
 
 Result<CommitReport> LmdbStore::commit_anew(std::vector<PackedRow>& rows,
@@ -145,7 +174,7 @@ Result<CommitReport> LmdbStore::commit_anew(std::vector<PackedRow>& rows,
   }
   const std::uint64_t wanted_pages = Transaction::pages_for(rows, page_size_);
   streams_.discard();
-  for (ClassMarks& marks : marks_) marks.searched = 0;
+  for (ClassMarks& marks : marks_) marks.searched = marks.aged = 0;
   if (effects.ok()) {
     undecided_ = Undecided{fingerprint_of(request), *effects};
     return settle(committed.error(), wanted_pages);
@@ -201,7 +230,7 @@ Result<CommitReport> LmdbStore::confirm() {
   Effects effects = undecided_->effects;
   undecided_.reset();
   effects.counters = counters;
-  for (ClassMarks& marks : effects.marks) marks.searched = 0;
+  for (ClassMarks& marks : effects.marks) marks.searched = marks.aged = 0;
   publish(effects);
   return take_report();
 }
@@ -213,10 +242,16 @@ Result<void> LmdbStore::commit_space(std::uint64_t wanted_pages, std::size_t tri
     Transaction work = begin_work(txn);
     work.leave_parked();
     PENSTOCK_TRY(work.trim(trim_rows));
+    std::uint64_t next_expiry_us = next_expiry_us_;
+    if (trim_rows == Transaction::trim_rows_max) {
+      PENSTOCK_TRY_ASSIGN(next_expiry_us, expire(work));
+    }
     if (wanted_pages != 0) PENSTOCK_TRY(work.make_room_ahead(wanted_pages, room()));
-    PENSTOCK_TRY(work.finish(false));
+    PENSTOCK_TRY_ASSIGN(const Effects effects, finish_work(txn, work, false, next_expiry_us));
+    unsure_space_ = effects;
     PENSTOCK_TRY(commit_txn(txn));
-    publish(effects_of(work));
+    unsure_space_.reset();
+    publish(effects);
     return {};
   }();
   if (done.ok()) return done;
@@ -249,13 +284,26 @@ void LmdbStore::publish(const Effects& effects) {
     if (!effects.has_more_to_trim) trimmed_[i] = marks_[i].acked;
   }
   parked_.publish(effects.parked, effects.has_more_to_trim);
+  if (effects.is_upgraded) identity_.format = format_version;
   ++commits_;
-  dropped_events_ += effects.report.dropped_events;
-  if (!is_disk_low_) shortage_pages_ = 0;
+  if (growth_pages_ != 0) shortage_pages_ = 0;
   has_refused_ = false;
-  unreported_.dropped_rows += effects.report.dropped_rows;
-  unreported_.dropped_events += effects.report.dropped_events;
+  note_drops(effects.report);
+  bool is_unpinned = false;  // meanwhile: what was pinned may have come of age
+  for (std::size_t i = 0; i < priority_count; ++i) {
+    is_unpinned = is_unpinned || pinned_[i] < marks_[i].pinned;
+  }
+  next_expiry_us_ = is_unpinned ? 0 : effects.next_expiry_us;
   durable_id_ = counters_.next_id - 1;
+}
+
+void LmdbStore::note_drops(const CommitReport& report) {
+  dropped_events_ += report.dropped_events;
+  expired_events_ += report.expired_events;
+  unreported_.dropped_rows += report.dropped_rows;
+  unreported_.dropped_events += report.dropped_events;
+  unreported_.expired_rows += report.expired_rows;
+  unreported_.expired_events += report.expired_events;
 }
 
 CommitReport LmdbStore::take_report() {
@@ -280,9 +328,14 @@ Result<void> LmdbStore::reopen() {
                  fmt::format("{}: another buffer took its place", directory_.file().string())};
   }
   env_ = std::move(file->env);
+  identity_ = std::move(file->state.identity);
   counters_ = file->state.counters;
+  if (unsure_space_ && counters_.commit_no >= unsure_space_->counters.commit_no) {
+    note_drops(unsure_space_->report);
+  }
+  unsure_space_.reset();
   streams_.load(file->state.streams);
-  for (ClassMarks& marks : marks_) marks.searched = 0;
+  for (ClassMarks& marks : marks_) marks.searched = marks.aged = 0;
   const std::lock_guard guard(marking_);
   ++generation_;
   return {};

@@ -81,7 +81,11 @@ void LmdbStore::acknowledge(std::uint32_t stream_id, std::uint64_t id) {
   parked_.acknowledge(stream_id, std::min(id, durable_id_.load()));
 }
 
-void LmdbStore::unpin() { parked_.unpin(); }
+void LmdbStore::unpin() {
+  parked_.unpin();
+  // What was pinned may have come of age meanwhile.
+  next_expiry_us_ = 0;
+}
 
 Result<bool> LmdbStore::unpark(std::uint32_t stream_id, std::uint64_t moved_to) {
   const std::lock_guard turn(turn_);

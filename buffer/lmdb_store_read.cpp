@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "buffer/lmdb_store.hpp"
@@ -11,7 +12,6 @@ namespace penstock::buffer {
 namespace {
 
 constexpr std::size_t rows_per_turn = 16;
-constexpr std::size_t keys_per_turn = 8192;
 constexpr std::size_t problems_max = 100;
 constexpr Table row_tables[] = {Table::parked, Table::high, Table::normal, Table::low};
 
@@ -152,12 +152,13 @@ StoreStats LmdbStore::stats() const {
   const std::lock_guard turn(turn_);
   StoreStats stats;
   stats.epoch = epoch_text_;
-  stats.device = device_;
+  stats.device = identity_.device;
   stats.live_bytes = used_pages_ * page_size_;
   stats.max_size = options_.max_size;
   stats.map_bytes = map_bytes_;
   stats.commits = commits_;
   stats.dropped_events = dropped_events_;
+  stats.expired_events = expired_events_;
   stats.streams = static_cast<std::uint32_t>(streams_.size());
   for (const std::uint64_t events : counters_.events) stats.events += events;
   struct stat info = {};
@@ -202,34 +203,39 @@ Result<bool> LmdbStore::visit_rows(Table table, RowKeyBytes& from, std::size_t r
 }
 
 Result<std::vector<StreamStats>> LmdbStore::stream_stats() const {
-  struct Seen {
-    std::uint64_t rows = 0;
-    std::uint64_t first_seq = 0;
-  };
-  std::unordered_map<std::uint32_t, Seen> seen;
-  for (const Table table : row_tables) {
-    RowKeyBytes from = {};
-    for (bool has_more = true; has_more;) {
-      PENSTOCK_TRY_ASSIGN(
-          has_more, visit_rows(table, from, keys_per_turn, [&](const auto& row, std::string_view) {
-            if (!row) return;
-            Seen& stream = seen[row->key.stream_id];
-            if (stream.rows++ == 0) stream.first_seq = row->key.seq;
-          }));
-    }
-  }
   std::vector<StreamStats> all;
   const std::lock_guard turn(turn_);
   streams_.for_each([&](const Stream& stream) {
-    const auto found = seen.find(stream.id);
-    const bool has_rows = found != seen.end();
+    const StreamAccount& account = stream.stored.account;
     all.push_back({stream.name,
                    {stream.id, stream.stored.next_seq, stream.stored.priority},
-                   has_rows ? found->second.rows : 0,
-                   has_rows ? found->second.first_seq : stream.stored.next_seq});
+                   account.rows,
+                   account.rows == 0 ? stream.stored.next_seq : account.first_seq,
+                   account.bytes,
+                   account.dropped,
+                   account.expired});
   });
   std::sort(all.begin(), all.end(),
             [](const StreamStats& a, const StreamStats& b) { return a.name < b.name; });
+  return all;
+}
+
+std::vector<GroupStats> LmdbStore::group_stats() const {
+  std::map<std::string_view, GroupStats> groups;
+  const std::lock_guard turn(turn_);
+  streams_.for_each([&](const Stream& stream) {
+    GroupStats& group = groups[stream.group->name];
+    group.name = stream.group->name;
+    group.share_bytes_max = stream.group->policy.share_bytes_max;
+    const StreamAccount& account = stream.stored.account;
+    ++group.streams;
+    group.rows += account.rows;
+    group.bytes += account.bytes;
+    group.dropped_events += account.dropped;
+    group.expired_events += account.expired;
+  });
+  std::vector<GroupStats> all;
+  for (auto& [name, group] : groups) all.push_back(std::move(group));
   return all;
 }
 
@@ -237,6 +243,9 @@ struct LmdbStore::Tally {
   struct Place {
     std::uint64_t next_seq = 0;
     Priority priority = Priority::normal;
+    std::uint64_t first_seq = 0;
+    std::uint64_t rows = 0;
+    std::uint64_t bytes = 0;
   };
   VerifyReport report;
   std::unordered_map<std::uint32_t, Place> places;
@@ -278,7 +287,12 @@ void LmdbStore::check_row(Table table, const DecodedKey& decoded, std::string_vi
     Tally::note(tally.moving, fmt::format("row {} ({}) does not continue its stream at {}",
                                           row.key.id, range, place->second.next_seq));
   }
-  place->second = {row.key.seq + row.key.count, priority};
+  Tally::Place& stream = place->second;
+  if (is_first) stream.first_seq = row.key.seq;
+  stream.next_seq = row.key.seq + row.key.count;
+  stream.priority = priority;
+  ++stream.rows;
+  stream.bytes += row_space(value.size(), page_size_);
 }
 
 Result<void> LmdbStore::check_state(Tally& tally) const {
@@ -294,6 +308,16 @@ Result<void> LmdbStore::check_state(Tally& tally) const {
   }
   streams_.for_each([&](const Stream& stream) {
     const auto seen = tally.places.find(stream.id);
+    const Tally::Place counted = seen == tally.places.end() ? Tally::Place{} : seen->second;
+    const StreamAccount& account = stream.stored.account;
+    if (account.rows != counted.rows || account.bytes != counted.bytes ||
+        (counted.rows != 0 && account.first_seq != counted.first_seq)) {
+      Tally::note(tally.moving,
+                  fmt::format("stream {} has {} rows of {} bytes from {} on, its account says {} "
+                              "of {} from {} on",
+                              stream.id, counted.rows, counted.bytes, counted.first_seq,
+                              account.rows, account.bytes, account.first_seq));
+    }
     if (seen == tally.places.end()) return;
     if (seen->second.next_seq != stream.stored.next_seq) {
       Tally::note(tally.moving, fmt::format("stream {} ends at {}, its counter says {}", stream.id,

@@ -23,10 +23,18 @@ inline constexpr std::size_t priority_count = 3;
 
 enum class RowKind : std::uint8_t { batch = 0, loss = 1 };
 
-/// What a full buffer may do to a stream's batches.
+/// What a full buffer, or a full share of it, may do to a stream's batches.
 enum class WhenFull : std::uint8_t {
   block,        ///< nothing: the source waits (or its newest is refused with Errc::full)
   drop_oldest,  ///< its oldest batches become loss records
+  drop_newest,  ///< its new batches become loss records; what is stored stays
+};
+
+/// How the streams of a group are kept: those whose names are alike up to the first '/'.
+struct GroupPolicy {
+  Priority priority = Priority::normal;
+  WhenFull when_full = WhenFull::block;
+  std::uint64_t share_bytes_max = 0;  ///< the most that the group's rows take; 0: all there is
 };
 
 inline constexpr std::uint64_t max_size_min = 1 << 20;
@@ -37,6 +45,7 @@ struct StoreOptions {
   std::uint64_t max_size = 0;   ///< bytes, at least max_size_min
   std::uint64_t keep_free = 0;  ///< bytes that the disk keeps for others (unless preallocated)
   bool preallocate = true;      ///< reserves the file's blocks when max_size <= 1 GiB
+  std::int64_t max_age_us = 0;  ///< rows older than this, in buffer time, expire; 0: never
   std::string device;           ///< "" = not compared (tools); then no buffer is made
   std::string machine_id;       ///< "" = unknown, not compared
 };
@@ -83,7 +92,9 @@ struct CommitRequest {
 struct CommitReport {
   std::uint64_t durable_id = 0;  ///< highest row id now durable
   std::uint64_t dropped_rows = 0;
-  std::uint64_t dropped_events = 0;
+  std::uint64_t dropped_events = 0;  ///< for want of room
+  std::uint64_t expired_rows = 0;
+  std::uint64_t expired_events = 0;  ///< by max_age_us
 };
 
 /// Where a row is. Ids rise across all streams; valid within one generation().
@@ -119,8 +130,8 @@ struct StoreStats {
   std::uint64_t live_bytes = 0;  ///< pages in use by data
   std::uint64_t max_size = 0;
   std::uint64_t file_bytes = 0, map_bytes = 0;
-  std::uint64_t commits = 0, dropped_events = 0;  ///< since open
-  std::uint64_t oldest_age_s = 0;                 ///< buffer time
+  std::uint64_t commits = 0, dropped_events = 0, expired_events = 0;  ///< since open
+  std::uint64_t oldest_age_s = 0;                                     ///< buffer time
   std::uint32_t streams = 0;
   std::uint64_t parked_rows = 0;  ///< of `rows`
 };
@@ -129,7 +140,21 @@ struct StreamStats {
   std::string name;
   StreamState state;
   std::uint64_t rows = 0;
-  std::uint64_t first_seq = 0;  ///< of the oldest stored row; = next_seq if none
+  std::uint64_t first_seq = 0;       ///< of the oldest stored row; = next_seq if none
+  std::uint64_t bytes = 0;           ///< that its rows take in the file
+  std::uint64_t dropped_events = 0;  ///< for want of room, since the epoch began
+  std::uint64_t expired_events = 0;  ///< by age, since the epoch began
+};
+
+/// The sum over the streams of a group.
+struct GroupStats {
+  std::string name;
+  std::uint32_t streams = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t dropped_events = 0;
+  std::uint64_t expired_events = 0;
+  std::uint64_t share_bytes_max = 0;  ///< 0: none is set
 };
 
 class Parking;  // buffer/parking.hpp
@@ -154,6 +179,11 @@ class Store {
   virtual Result<StreamState> open_stream(std::string_view name, Priority priority,
                                           WhenFull when_full) = 0;
   virtual std::string stream_name(std::uint32_t stream_id) const = 0;  ///< "" = unknown
+  /// Sets how a group is kept, for all its streams that are known, so that rows of an earlier run
+  /// can be dropped before their streams are opened again. Thread: any.
+  virtual void set_policy(std::string_view group, const GroupPolicy& policy) = 0;
+  /// Bytes that the group's rows take, as the last commit left them. Thread: any.
+  virtual std::uint64_t group_bytes(std::string_view group) const = 0;
 
   virtual Result<std::optional<std::string>> position(std::string_view owner,
                                                       std::string_view part) const = 0;
@@ -162,13 +192,13 @@ class Store {
   /// Whether a source that can wait should: from 90 % of max_size on, or below keep_free.
   virtual bool is_nearly_full() const = 0;
 
-  /// One transaction: trims that acknowledgements allow, drops, rows, positions, counters. Durable
-  /// when it returns ok. Every row's seq must be its stream's next (broken invariant otherwise).
-  /// full: no room and nothing may be dropped; nothing changed. unavailable: the disk refused, and
-  /// it is certain that nothing changed; call again with the same bytes. The unknown outcome of a
-  /// failed commit is resolved inside (close, reopen, compare commit_no).
+  /// One transaction: trims that acknowledgements allow, expiries, drops, rows, positions,
+  /// counters. Durable when it returns ok. Every row's seq must be its stream's next (broken
+  /// invariant otherwise). full: no room and nothing may be dropped; nothing changed. unavailable:
+  /// the disk refused, and it is certain that nothing changed; call again with the same bytes. The
+  /// unknown outcome of a failed commit is resolved inside (close, reopen, compare commit_no).
   virtual Result<CommitReport> commit(const CommitRequest& request) = 0;
-  /// Whether a commit without rows would do something (trims are waiting).
+  /// Whether a commit without rows would do something: trims are waiting, or rows have expired.
   virtual bool has_pending_trims() const = 0;
 
   /// Up to bytes_max bytes (at least one row) of durable rows of a class behind `after_id`, in
@@ -198,6 +228,7 @@ class Store {
 
   virtual StoreStats stats() const = 0;
   virtual Result<std::vector<StreamStats>> stream_stats() const = 0;
+  virtual std::vector<GroupStats> group_stats() const = 0;  ///< by name
 
   struct VerifyReport {
     std::uint64_t rows = 0, damaged_rows = 0;

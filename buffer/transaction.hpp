@@ -31,6 +31,7 @@ struct ClassMarks {
   std::uint64_t acked = 0;
   std::uint64_t pinned = 0;
   std::uint64_t searched = 0;  ///< nothing up to and with this id can be dropped
+  std::uint64_t aged = 0;      ///< nothing up to and with this id can expire
 };
 using Marks = std::array<ClassMarks, priority_count>;
 
@@ -44,8 +45,15 @@ struct Times {
   std::uint64_t buffer_us = 0;
 };
 
+/// What became loss records.
+struct Drops {
+  std::uint64_t rows = 0;
+  std::uint64_t events = 0;
+};
+
 /// Works on the streams' `next` and on its own copy of the counters and marks; nothing is published
-/// before the caller knows that the commit succeeded. Thread: inside the store's turn.
+/// before the caller knows that the commit succeeded. Steps that make room are in
+/// transaction_room.cpp. Thread: inside the store's turn.
 class Transaction {
  public:
   Transaction(Txn& txn, std::size_t page_size, std::uint32_t epoch, Streams& streams,
@@ -59,10 +67,18 @@ class Transaction {
   void leave_parked() { may_move_ = false; }
   bool has_more_to_trim() const { return has_more_to_trim_; }
 
+  static constexpr std::size_t expire_rows_max = 32768;
+  /// Turns batches stored more than max_age_us of buffer time ago into loss rows, at most
+  /// expire_rows_max. Returns the buffer time from which on there may be more.
+  Result<std::uint64_t> expire(std::uint64_t max_age_us);
   /// Streams without a backlog take the class that was asked for last.
-  Result<void> change_classes(std::span<const PackedRow> rows);
-  /// Drops old rows, then turns new ones into loss rows, until all fit. full: nothing more may be
-  /// dropped. A request always fits into a buffer without rows.
+  void change_classes(std::span<const PackedRow> rows);
+  /// Keeps groups that may drop within their shares: drops rows of their own, then new ones.
+  Result<void> keep_shares(std::span<PackedRow> rows);
+  /// Drops old rows and turns new ones into loss rows until all fit: the lowest class first, in it
+  /// new batches of streams that drop their newest, then the oldest rows of those that drop these;
+  /// in the end new ones of the latter. full: nothing more may be dropped. A request always fits
+  /// into a buffer without rows.
   Result<void> make_room(std::span<PackedRow> rows, const Room& room);
   /// Drops old rows, as far as that is allowed, until rows that come later will fit.
   Result<void> make_room_ahead(std::uint64_t pages, const Room& room);
@@ -76,8 +92,8 @@ class Transaction {
   const Marks& marks() const { return marks_; }
   const std::vector<ParkedStream>& parked() const { return parked_; }
   std::uint64_t used_pages() const { return used_pages_; }
-  std::uint64_t dropped_rows() const { return dropped_rows_; }
-  std::uint64_t dropped_events() const { return dropped_events_; }
+  const Drops& dropped() const { return dropped_; }
+  const Drops& expired() const { return expired_; }
 
  private:
   struct Loss {
@@ -86,15 +102,27 @@ class Transaction {
     std::int64_t time_unix_us;
   };
   Result<void> trim_class(Priority priority, std::size_t& rows_left);
-  Result<bool> drop_oldest();
-  Result<bool> drop_oldest_of(Priority priority);
-  Result<void> replace_by_loss(Priority priority, const RowKey& key, Stream& stream);
-  bool turn_into_loss(std::span<PackedRow> rows);
+  void forget_row(const DecodedKey& row, std::size_t value_size);
+  /// Of the lowest class that has one. group: only of this one; nullptr: of any.
+  Result<bool> drop_oldest(Group* group);
+  Result<bool> drop_oldest_of(Priority priority, Group* group);
+  /// A search came by a loss row of a stream whose rows before it are gone: takes the one before
+  /// into it, if they touch.
+  Result<void> pass_loss(Priority priority, const RowKey& key, std::string_view value,
+                         Stream& stream);
+  Result<bool> expire_next(Priority priority, std::uint64_t max_age_us, std::uint64_t& next_us);
+  Result<void> replace_by_loss(Priority priority, const RowKey& key, std::size_t value_size,
+                               Stream& stream, LossReason reason);
+  /// Turns a new batch of this policy into a loss: of the class, of the group (nullptr: any).
+  bool turn_into_loss(std::span<PackedRow> rows, WhenFull policy, std::optional<Priority> priority,
+                      const Group* group);
+  Result<bool> give_way(std::span<PackedRow> rows);
   Result<bool> is_empty();
   /// Takes the loss row `id` out of the table if `key`, a loss of the same kind, can continue it.
-  Result<void> merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key);
+  Result<void> merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key,
+                     Stream& stream);
   Result<void> append_row(const PackedRow& row);
-  Result<void> put_loss(Priority priority, const RowKey& key, const Loss& loss);
+  Result<void> put_loss(Priority priority, const RowKey& key, const Loss& loss, Stream& stream);
 
   // transaction_parking.cpp
   ParkedStream* parked_of(std::uint32_t stream_id);  ///< nullptr: not parked, or no longer
@@ -105,12 +133,18 @@ class Transaction {
   Result<void> trim_parked(std::size_t& rows_left);
   Result<void> store_refusals();
   Result<bool> goes_to_parked(const Stream& stream);
-  Result<void> append_parked(const PackedRow& packed, const RowKey& key);
-  Result<bool> drop_oldest_parked(Priority priority);
+  Result<void> append_parked(const PackedRow& packed, const RowKey& key, Stream& stream);
+  /// group: only of this one; nullptr: of any.
+  Result<bool> drop_oldest_parked(Priority priority, const Group* group);
   Result<std::optional<RowKey>> oldest_parked_batch(const ParkedStream& parked);
+  Result<bool> expire_parked(std::uint64_t max_age_us, std::uint64_t& next_us);
   Result<void> lose_parked(const RowKey& key, LossReason reason);
+  /// Takes the parked loss rows behind `pinned` that `key`, a loss of the same kind, continues.
+  Result<void> merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key);
   Result<void> put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code);
   void uncount(const DecodedKey& row);
+  /// The account of a row that becomes, or became, a loss row.
+  void count_row(std::uint32_t stream_id, std::int64_t rows, std::size_t value_size);
 
   ClassMarks& marks_of(Priority priority) { return marks_[static_cast<std::size_t>(priority)]; }
   std::uint64_t& events_of(Priority priority) {
@@ -129,8 +163,8 @@ class Transaction {
   std::uint64_t moved_bytes_ = 0;
   bool has_more_to_trim_ = false;
   std::uint64_t used_pages_ = 0;
-  std::uint64_t dropped_rows_ = 0;
-  std::uint64_t dropped_events_ = 0;
+  Drops dropped_;
+  Drops expired_;
 };
 
 }  // namespace penstock::buffer

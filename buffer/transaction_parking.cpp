@@ -64,6 +64,7 @@ Result<void> Transaction::trim_parked(std::size_t& rows_left) {
         return {};
       }
       --rows_left;
+      forget_row(*row, cursor.value().size());
       uncount(*row);
       PENSTOCK_TRY(cursor.erase());
     }
@@ -89,6 +90,7 @@ Result<void> Transaction::store_refusals() {
       if (!row || row->key.stream_id != parked.stream_id || row->key.id != refusal.id) continue;
       refusal.is_stored = true;
       if (row->kind != RowKind::batch) continue;
+      count_row(row->key.stream_id, -1, cursor.value().size());
       uncount(*row);
       PENSTOCK_TRY(cursor.erase());
       PENSTOCK_TRY(put_parked_loss(
@@ -105,7 +107,15 @@ Result<void> Transaction::put_parked_loss(const RowKey& key, const Loss& loss, s
   RowTail tail{loss.reason, loss.is_exact, 0, loss.time_unix_us, times_.buffer_us};
   tail.refusal_code = code;
   encode_row(out, epoch_, Table::parked, view(bytes), {}, tail);
+  count_row(key.stream_id, 1, row_overhead);
   return {};
+}
+
+void Transaction::count_row(std::uint32_t stream_id, std::int64_t rows, std::size_t value_size) {
+  Stream* stream = streams_.find(stream_id);
+  if (stream == nullptr) return;
+  const auto space = static_cast<std::int64_t>(row_space(value_size, page_size_));
+  streams_.add_rows(*stream, rows, rows * space);
 }
 
 /// New rows of a parked stream go where its older ones are.
@@ -117,37 +127,65 @@ Result<bool> Transaction::goes_to_parked(const Stream& stream) {
   return !found || (oldest && oldest->key.id > stream.next.last_id);
 }
 
-Result<void> Transaction::append_parked(const PackedRow& packed, const RowKey& key) {
+Result<void> Transaction::append_parked(const PackedRow& packed, const RowKey& key,
+                                        Stream& stream) {
   const NewRow& row = *packed.row;
   if (packed.kind == RowKind::loss) {
     const bool is_from_source = row.kind == RowKind::loss;
-    return put_parked_loss(key,
-                           {packed.loss_reason, packed.loss_is_exact,
-                            is_from_source ? row.time_unix_us : times_.wall_us},
-                           0);
+    const Loss loss{packed.loss_reason, packed.loss_is_exact,
+                    is_from_source ? row.time_unix_us : times_.wall_us};
+    RowKey merged = key;
+    const std::uint64_t pinned = parked_of(stream.id)->pinned;
+    if (stream.next.last_id > pinned) {
+      PENSTOCK_TRY(merge_parked(stream.next.last_id - 1, loss, merged));
+    }
+    return put_parked_loss(merged, loss, 0);
   }
   const RowKeyBytes bytes = encode_parked_key(key, RowKind::batch);
-  PENSTOCK_TRY_ASSIGN(char* out, txn_.put_reserved(Table::parked, view(bytes),
-                                                   packed.content.size() + row_overhead));
+  const std::size_t value_size = packed.content.size() + row_overhead;
+  PENSTOCK_TRY_ASSIGN(char* out, txn_.put_reserved(Table::parked, view(bytes), value_size));
   RowTail tail;
   tail.raw_size = packed.raw_size;
   tail.buffer_time_us = times_.buffer_us;
   encode_row(out, epoch_, Table::parked, view(bytes), packed.content, tail);
+  count_row(stream.id, 1, value_size);
   return {};
 }
 
-Result<bool> Transaction::drop_oldest_parked(Priority priority) {
+Result<bool> Transaction::drop_oldest_parked(Priority priority, const Group* group) {
   std::optional<RowKey> oldest;
   for (const ParkedStream& parked : parked_) {
     const Stream* stream = streams_.find(parked.stream_id);
     if (stream == nullptr || stream->next.priority != priority) continue;
     if (stream->when_full != WhenFull::drop_oldest) continue;
+    if (group != nullptr && stream->group != group) continue;
     PENSTOCK_TRY_ASSIGN(const auto key, oldest_parked_batch(parked));
     if (key && (!oldest || key->id < oldest->id)) oldest = key;
   }
   if (!oldest) return false;
   PENSTOCK_TRY(lose_parked(*oldest, LossReason::buffer_full));
   return true;
+}
+
+Result<bool> Transaction::expire_parked(std::uint64_t max_age_us, std::uint64_t& next_us) {
+  for (const ParkedStream& parked : parked_) {
+    PENSTOCK_TRY_ASSIGN(const auto key, oldest_parked_batch(parked));
+    if (!key) continue;
+    const RowKeyBytes bytes = encode_parked_key(*key, RowKind::batch);
+    PENSTOCK_TRY_ASSIGN(const auto value, txn_.get(Table::parked, view(bytes)));
+    const auto row = value ? decode_row(epoch_, Table::parked, view(bytes), RowKind::batch, *value)
+                           : std::nullopt;
+    // Damage is told when the row is read.
+    if (!row) continue;
+    const std::uint64_t end_us = row->tail.buffer_time_us + max_age_us;
+    if (end_us > times_.buffer_us) {
+      next_us = std::min(next_us, end_us);
+      continue;
+    }
+    PENSTOCK_TRY(lose_parked(*key, LossReason::expired));
+    return true;
+  }
+  return false;
 }
 
 Result<std::optional<RowKey>> Transaction::oldest_parked_batch(const ParkedStream& parked) {
@@ -166,30 +204,45 @@ Result<std::optional<RowKey>> Transaction::oldest_parked_batch(const ParkedStrea
 /// The row becomes a loss record, one with its predecessor if that is of the same kind.
 Result<void> Transaction::lose_parked(const RowKey& key, LossReason reason) {
   const Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
-  PENSTOCK_TRY(txn_.erase(Table::parked, view(encode_parked_key(key, RowKind::batch))));
+  const RowKeyBytes bytes = encode_parked_key(key, RowKind::batch);
+  PENSTOCK_TRY_ASSIGN(const auto value, txn_.get(Table::parked, view(bytes)));
+  const std::size_t value_size = value ? value->size() : 0;
+  PENSTOCK_TRY(txn_.erase(Table::parked, view(bytes)));
+  count_row(key.stream_id, -1, value_size);
   uncount({key, RowKind::batch});
-  ++dropped_rows_;
-  dropped_events_ += key.count;
+  const bool has_expired = reason == LossReason::expired;
+  Drops& drops = has_expired ? expired_ : dropped_;
+  ++drops.rows;
+  drops.events += key.count;
+  if (Stream* stream = streams_.find(key.stream_id)) {
+    StreamAccount& account = stream->next.account;
+    (has_expired ? account.expired : account.dropped) += key.count;
+  }
   RowKey merged = key;
   const ParkedStream* parked = parked_of(key.stream_id);
+  PENSTOCK_TRY(merge_parked(parked == nullptr ? 0 : parked->pinned, loss, merged));
+  return put_parked_loss(merged, loss, 0);
+}
+
+Result<void> Transaction::merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key) {
+  if (!loss.is_exact) return {};
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
-  const std::uint64_t pinned = parked == nullptr ? 0 : parked->pinned;
   PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_parked_key(key.stream_id, pinned + 1))));
   while (found) {
     const auto before = decode_parked_key(cursor.key());
-    if (!before || before->key.stream_id != key.stream_id || before->key.id > key.id) break;
+    if (!before || before->key.stream_id != key.stream_id || before->key.id >= key.id) return {};
     const auto row = decode_row(epoch_, Table::parked, cursor.key(), before->kind, cursor.value());
     if (before->kind == RowKind::loss && row && row->tail.loss_reason == loss.reason &&
         row->tail.loss_is_exact && before->key.seq + before->key.count == key.seq &&
         before->key.count <= row_count_max - key.count) {
-      merged.seq = before->key.seq;
-      merged.count += before->key.count;
-      PENSTOCK_TRY(cursor.erase());
-      break;
+      key.seq = before->key.seq;
+      key.count += before->key.count;
+      count_row(key.stream_id, -1, row_overhead);
+      return cursor.erase();
     }
     PENSTOCK_TRY_ASSIGN(found, cursor.next());
   }
-  return put_parked_loss(merged, loss, 0);
+  return {};
 }
 
 }  // namespace penstock::buffer

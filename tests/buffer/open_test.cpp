@@ -233,7 +233,7 @@ TEST_CASE_METHOD(OpenFixture, "a newer format is refused and left alone") {
   }
   const auto refused = try_open();
   CHECK(refused.error().code == Errc::invalid);
-  CHECK_THAT(refused.error().text, Contains("newer penstock") && Contains("format is 2"));
+  CHECK_THAT(refused.error().text, Contains("newer penstock") && Contains("format is 3"));
 }
 
 TEST_CASE_METHOD(OpenFixture, "a file of another word size is refused and left alone") {

@@ -14,6 +14,7 @@ using buffer::RowKind;
 using buffer::WhenFull;
 
 constexpr auto dropped_reason = static_cast<std::uint8_t>(LossReason::buffer_full);
+constexpr auto expired_reason = static_cast<std::uint8_t>(LossReason::expired);
 
 std::string name_of(const Row& row) {
   return fmt::format("row {} (stream {}, seq {}, count {}, {})", row.key.id, row.key.stream_id,
@@ -41,11 +42,26 @@ const ModelStream* StoreModel::find(std::uint32_t stream_id) const {
   return nullptr;
 }
 
-void StoreModel::commit(std::vector<ModelRow> rows) {
+std::string StoreModel::group_of(std::uint32_t stream_id) const {
+  for (const auto& [name, stream] : streams_) {
+    if (stream.id == stream_id) return name.substr(0, name.find('/'));
+  }
+  return "";
+}
+
+void StoreModel::commit(std::vector<ModelRow> rows, std::uint64_t now_us) {
   for (std::size_t i = 0; i < classes_.size(); ++i) {
-    while (!classes_[i].empty() && classes_[i].front().id <= acked_[i]) classes_[i].pop_front();
+    while (!classes_[i].empty() && classes_[i].front().id <= acked_[i]) {
+      const ModelRow& row = classes_[i].front();
+      for (auto& [name, stream] : streams_) {
+        if (stream.id != row.stream_id) continue;
+        (row.kind == RowKind::batch ? stream.taken_events : stream.taken_lost) += row.count;
+      }
+      classes_[i].pop_front();
+    }
   }
   first_new_id_ = next_id_;
+  now_us_ = now_us;
   for (ModelRow& row : rows) {
     for (auto& [name, stream] : streams_) {
       if (stream.id != row.stream_id) continue;
@@ -55,6 +71,7 @@ void StoreModel::commit(std::vector<ModelRow> rows) {
                       [&](const ModelRow& stored) { return stored.stream_id == stream.id; });
       if (!has_backlog) stream.priority = stream.wanted;
       row.id = next_id_++;
+      row.stored_us = now_us;
       stream.next_seq = row.end();
       classes_[static_cast<std::size_t>(stream.priority)].push_back(std::move(row));
       break;
@@ -67,9 +84,29 @@ void StoreModel::reopen() {
   pinned_ = {};
 }
 
-bool StoreModel::may_drop(std::size_t index, std::uint32_t stream_id, std::uint64_t id) const {
-  const ModelStream* stream = find(stream_id);
-  return stream != nullptr && stream->when_full == WhenFull::drop_oldest && id > pinned_[index];
+bool StoreModel::may_drop(std::size_t index, const ModelRow& row) const {
+  const ModelStream* stream = find(row.stream_id);
+  if (stream == nullptr || row.kind != RowKind::batch || row.id <= pinned_[index]) return false;
+  if (stream->when_full == WhenFull::drop_oldest) return true;
+  return stream->when_full == WhenFull::drop_newest && is_new(row);
+}
+
+std::string StoreModel::check_batch_gone(std::size_t index, const Row& row, const ModelRow& old,
+                                         Dropped& dropped) const {
+  if (!row.loss_is_exact) return "made an unknown loss of a batch: " + name_of(row);
+  if (row.loss_reason == expired_reason) {
+    const bool is_of_age = max_age_us_ != 0 && old.stored_us + max_age_us_ <= now_us_;
+    if (!is_of_age || old.id <= pinned_[index]) return "expired too early: " + name_of(row);
+    ++dropped.report.expired.rows;
+    dropped.report.expired.events += old.count;
+    return "";
+  }
+  if (row.loss_reason != dropped_reason) return "wrong reason of a drop: " + name_of(row);
+  if (!may_drop(index, old)) return "dropped without leave: " + name_of(row);
+  ++dropped.report.dropped.rows;
+  dropped.report.dropped.events += old.count;
+  dropped.rows.emplace_back(index, old);
+  return "";
 }
 
 std::string StoreModel::check_loss(std::size_t index, const Row& row,
@@ -84,13 +121,7 @@ std::string StoreModel::check_loss(std::size_t index, const Row& row,
       }
       continue;
     }
-    if (!may_drop(index, old->stream_id, old->id)) return "dropped without leave: " + name_of(row);
-    if (row.loss_reason != dropped_reason || !row.loss_is_exact) {
-      return "wrong reason of a drop: " + name_of(row);
-    }
-    ++dropped.rows;
-    dropped.events += old->count;
-    (old->id < first_new_id_ ? dropped.has_old : dropped.has_new) = true;
+    if (auto wrong = check_batch_gone(index, row, *old, dropped); !wrong.empty()) return wrong;
   }
   if (is_merged && !row.loss_is_exact) return "merged an unknown loss into " + name_of(row);
   return "";
@@ -124,8 +155,12 @@ std::string StoreModel::check_class(std::size_t index, const std::vector<Row>& r
       if (!content.ok() || *content != *now.content) return "other content: " + name_of(row);
     } else {
       if (auto wrong = check_loss(index, row, covered, dropped); !wrong.empty()) return wrong;
-      now = {row.key.id,    row.key.stream_id, row.key.seq,       row.key.count,
-             RowKind::loss, row.loss_reason,   row.loss_is_exact, {}};
+      for (const ModelRow* gone : covered) {
+        if (gone->kind == RowKind::loss) continue;
+        count_lost(gone->stream_id, gone->count, row.loss_reason == expired_reason);
+      }
+      now = {row.key.id,      row.key.stream_id, row.key.seq, row.key.count, RowKind::loss,
+             row.loss_reason, row.loss_is_exact, {},          now.stored_us};
     }
     taken.push_back(std::move(now));
   }
@@ -139,46 +174,123 @@ std::string StoreModel::check_class(std::size_t index, const std::vector<Row>& r
   return "";
 }
 
-std::string StoreModel::check_drop_order(const std::array<std::vector<Row>, 3>& read,
-                                         const Dropped& dropped) const {
-  if (dropped.rows == 0) return "";
-  // Old rows go from the lowest class on; a new row goes only when no old one is left to drop.
-  bool has_droppable_below = false;
-  for (std::size_t index = read.size(); index-- > 0;) {
-    bool has_droppable = false;
-    for (const Row& row : read[index]) {
-      const bool is_old = row.key.id < first_new_id_;
-      if (is_old && row.kind == RowKind::batch && may_drop(index, row.key.stream_id, row.key.id)) {
-        has_droppable = true;
-      }
-      if (!is_old || row.kind != RowKind::loss || row.loss_reason != dropped_reason) continue;
-      const auto before = std::find_if(classes_[index].begin(), classes_[index].end(),
-                                       [&](const ModelRow& old) { return old.id == row.key.id; });
-      if (before == classes_[index].end() || before->kind == RowKind::loss) continue;
-      if (has_droppable) return "an older row was left beside " + name_of(row);
-      if (has_droppable_below) return "a row of a lower class was left beside " + name_of(row);
-    }
-    has_droppable_below = has_droppable_below || has_droppable;
+void StoreModel::count_lost(std::uint32_t stream_id, std::uint64_t events, bool has_expired) {
+  for (auto& [name, stream] : streams_) {
+    if (stream.id == stream_id) (has_expired ? stream.expired : stream.dropped) += events;
   }
-  if (dropped.has_new && has_droppable_below) return "a new row went before an old one";
+}
+
+std::string StoreModel::check_drop_order(std::size_t index, const ModelRow& gone,
+                                         std::size_t left_index, const ModelRow& left) const {
+  if (!may_drop(left_index, left)) return "";
+  const ModelStream& loser = *find(gone.stream_id);
+  const ModelStream& keeper = *find(left.stream_id);
+  const bool is_same_group = group_of(gone.stream_id) == group_of(left.stream_id);
+  // A full share drops from its own group only; nothing is told then about others.
+  if (loser.share != 0 && !is_same_group) return "";
+  const bool is_lower = left_index > index;
+  const bool gone_is_newest = loser.when_full == WhenFull::drop_newest;
+  const bool left_is_newest = keeper.when_full == WhenFull::drop_newest;
+  const bool left_goes_last = is_new(left) && !left_is_newest;
+  if (gone_is_newest) {
+    const bool is_wrong = loser.share == 0 && is_lower && !left_goes_last;
+    return is_wrong ? "a row of a lower class was left" : "";
+  }
+  if (is_new(gone)) return left_goes_last ? "" : "a new row went before another";
+  if (is_lower && !is_new(left)) return "a row of a lower class was left";
+  if (left_index != index) return "";
+  if (!is_new(left) && left.id < gone.id) return "an older row was left";
+  return is_new(left) && left_is_newest ? "a row went for one of those that give way" : "";
+}
+
+/// Old rows and new ones that give way go from the lowest class on; new ones of streams that drop
+/// their oldest go only when no old one is left.
+std::string StoreModel::check_drop_order(const Dropped& dropped) const {
+  for (const auto& [index, gone] : dropped.rows) {
+    for (std::size_t i = 0; i < classes_.size(); ++i) {
+      for (const ModelRow& left : classes_[i]) {
+        const std::string wrong = check_drop_order(index, gone, i, left);
+        if (!wrong.empty()) {
+          return fmt::format("{}: row {} is gone, row {} is not", wrong, gone.id, left.id);
+        }
+      }
+    }
+  }
   return "";
 }
 
 std::string StoreModel::check(const std::array<std::vector<Row>, buffer::priority_count>& read,
-                              std::uint64_t dropped_rows, std::uint64_t dropped_events) {
-  const auto before = classes_;
+                              const ModelReport* report) {
   Dropped dropped;
   for (std::size_t i = 0; i < read.size(); ++i) {
     if (auto wrong = check_class(i, read[i], dropped); !wrong.empty()) return wrong;
   }
-  if (dropped.rows != dropped_rows || dropped.events != dropped_events) {
-    return fmt::format("{} rows with {} events are gone, {} with {} were reported", dropped.rows,
-                       dropped.events, dropped_rows, dropped_events);
+  const ModelReport& found = dropped.report;
+  if (report != nullptr && (found.dropped != report->dropped || found.expired != report->expired)) {
+    return fmt::format(
+        "{} rows with {} events were dropped, {} with {} were reported; {} with {} "
+        "expired, {} with {} were reported",
+        found.dropped.rows, found.dropped.events, report->dropped.rows, report->dropped.events,
+        found.expired.rows, found.expired.events, report->expired.rows, report->expired.events);
   }
-  const auto after = std::exchange(classes_, before);
-  const std::string wrong = check_drop_order(read, dropped);
-  classes_ = after;
-  return wrong;
+  return check_drop_order(dropped);
+}
+
+std::string StoreModel::check_ages() const {
+  if (max_age_us_ == 0) return "";
+  for (std::size_t i = 0; i < classes_.size(); ++i) {
+    for (const ModelRow& row : classes_[i]) {
+      if (row.kind == RowKind::batch && row.id > pinned_[i] &&
+          row.stored_us + max_age_us_ <= now_us_) {
+        return fmt::format("row {} had to expire", row.id);
+      }
+    }
+  }
+  return "";
+}
+
+std::string StoreModel::check_share(const std::string& group, std::uint64_t bytes) const {
+  for (std::size_t i = 0; i < classes_.size(); ++i) {
+    for (const ModelRow& row : classes_[i]) {
+      if (group_of(row.stream_id) != group || !may_drop(i, row)) continue;
+      const std::uint64_t share = find(row.stream_id)->share;
+      if (share == 0 || bytes <= share) continue;
+      return fmt::format("group {} takes {} of {} bytes, and row {} was left", group, bytes, share,
+                         row.id);
+    }
+  }
+  return "";
+}
+
+std::string StoreModel::check_accounts(const std::vector<buffer::StreamStats>& stats) const {
+  for (const auto& [name, stream] : streams_) {
+    std::uint64_t rows = 0;
+    std::uint64_t numbers = 0;
+    for (const auto& present : classes_) {
+      for (const ModelRow& row : present) {
+        if (row.stream_id != stream.id) continue;
+        ++rows;
+        numbers += row.count;
+      }
+    }
+    const std::uint64_t first = stream.taken_events + stream.taken_lost;
+    if (first + numbers != stream.next_seq) {
+      return fmt::format("stream {}: {} taken, {} lost and {} stored are not {}", name,
+                         stream.taken_events, stream.taken_lost, numbers, stream.next_seq);
+    }
+    const auto said =
+        std::find_if(stats.begin(), stats.end(), [&](const auto& one) { return one.name == name; });
+    if (said == stats.end()) return "no account of stream " + name;
+    if (said->rows != rows || said->first_seq != first || said->dropped_events != stream.dropped ||
+        said->expired_events != stream.expired || (said->bytes == 0) != (rows == 0)) {
+      return fmt::format(
+          "the account of stream {} says {} rows from {} on, {} dropped, {} "
+          "expired; it is {} from {} on, {}, {}",
+          name, said->rows, said->first_seq, said->dropped_events, said->expired_events, rows,
+          first, stream.dropped, stream.expired);
+    }
+  }
+  return "";
 }
 
 }  // namespace penstock::tests

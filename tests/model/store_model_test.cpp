@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <random>
+#include <set>
 
 #include "buffer/faults.hpp"
+#include "buffer/streams.hpp"
 #include "tests/buffer/request.hpp"
 #include "tests/model/store_model.hpp"
 #include "tests/support/fake_clock.hpp"
@@ -28,7 +30,9 @@ constexpr std::pair<Kind, const char*> kinds[] = {{Kind::append, "append"},
                                                   {Kind::reopen, "reopen"},
                                                   {Kind::policy, "policy"},
                                                   {Kind::trim, "trim"}};
-constexpr const char* names[] = {"wait", "wait2", "drop", "drop2"};
+constexpr const char* names[] = {"wait", "wait/2", "old", "old/2", "new", "new/2"};
+constexpr const char* groups[] = {"wait", "old", "new"};
+constexpr std::chrono::seconds max_age{25};
 
 struct Step {
   Kind kind;
@@ -53,7 +57,10 @@ std::vector<Step> random_steps(std::uint64_t seed, std::size_t count) {
 /// One store beside its model. Every step is valid at any time.
 class Run {
  public:
-  Run() {
+  explicit Run(std::uint64_t seed) {
+    // Half of the runs know ages.
+    if (seed % 2 == 0) options_.max_age_us = std::chrono::microseconds(max_age).count();
+    model_.set_max_age(static_cast<std::uint64_t>(options_.max_age_us));
     options_.path = dir_ / "buffer";
     options_.max_size = max_size_min;
     options_.preallocate = false;
@@ -85,10 +92,12 @@ class Run {
     if (!opened.ok()) return "open: " + opened.error().text;
     store_ = *std::move(opened);
     model_.reopen();
+    boot_base_us_ = clock_.boot_us();
     for (const char* name : names) {
       ModelStream& stream = model_.stream(name);
-      const bool may_drop = name[0] == 'd' && stream.id == 0;
-      if (may_drop) stream.when_full = WhenFull::drop_oldest;
+      if (stream.id == 0 && name[0] == 'o') stream.when_full = WhenFull::drop_oldest;
+      if (stream.id == 0 && name[0] == 'n') stream.when_full = WhenFull::drop_newest;
+      store_->set_policy(name, {stream.wanted, stream.when_full, stream.share});
       const auto state = store_->open_stream(name, stream.wanted, stream.when_full);
       if (!state.ok()) return "open_stream: " + state.error().text;
       stream.id = state->id;
@@ -97,15 +106,19 @@ class Run {
                            stream.next_seq);
       }
     }
-    return check({});
+    return check(nullptr);
   }
 
   std::string play(const Step& step) {
     const std::size_t index = step.a % priority_count;
     switch (step.kind) {
-      case Kind::append: add_rows(names[step.a % 4], step.b, step.c); return commit();
+      case Kind::append:
+        add_rows(names[step.a % std::size(names)], step.b, step.c);
+        return commit();
       case Kind::mixed:
-        for (std::uint32_t i = 0; i < 4; ++i) add_rows(names[i], step.b + i, step.c >> (4 * i));
+        for (std::uint32_t i = 0; i < std::size(names); ++i) {
+          add_rows(names[i], step.b + i, step.c >> (4 * i));
+        }
         return commit();
       case Kind::acknowledge: {
         const std::uint64_t id = model_.id_of(index, step.b % 8);
@@ -131,26 +144,57 @@ class Run {
       case Kind::fault:
         (step.a % 2 == 0 ? fail_before_ : fail_after_) = 1 + static_cast<int>(step.a / 2 % 3);
         fail_reopen_ = static_cast<int>(step.a / 8 % 3);
-        add_rows(names[step.b % 4], step.b, step.c);
+        add_rows(names[step.b % std::size(names)], step.b, step.c);
         positions_.emplace_back("part0", std::to_string(step.c));
         return commit();
-      case Kind::reopen:
-        if (step.a % 2 == 0) store_->close();
-        return reopen(step.a % 2 == 0);
-      case Kind::policy: {
-        ModelStream& stream = model_.stream(names[step.b % 4]);
-        stream.wanted = static_cast<Priority>(step.c % priority_count);
-        if (step.a % 3 == 0) stream.when_full = static_cast<WhenFull>(step.a / 3 % 2);
-        const auto state = store_->open_stream(names[step.b % 4], stream.wanted, stream.when_full);
-        return state.ok() ? "" : state.error().text;
-      }
+      case Kind::reopen: return reopen(step.a % 2 == 0);
+      case Kind::policy: return change_policy(step);
       case Kind::trim: return commit();
     }
     return "unknown step";
   }
 
-  std::string reopen(bool was_closed) {
-    if (was_closed) model_.commit({});  // closing trims what was acknowledged
+  std::string change_policy(const Step& step) {
+    if (step.a % 2 == 0) {
+      const char* name = names[step.b % std::size(names)];
+      ModelStream& stream = model_.stream(name);
+      stream.wanted = static_cast<Priority>(step.c % priority_count);
+      const auto state = store_->open_stream(name, stream.wanted, stream.when_full);
+      return state.ok() ? "" : state.error().text;
+    }
+    constexpr std::uint64_t shares[] = {0, 0, 150'000, 400'000};
+    const std::string group = groups[step.b % std::size(groups)];
+    GroupPolicy policy;
+    policy.priority = static_cast<Priority>(step.c % priority_count);
+    policy.when_full = static_cast<WhenFull>(step.a / 2 % 3);
+    policy.share_bytes_max = shares[step.a / 8 % std::size(shares)];
+    store_->set_policy(group, policy);
+    for (const std::string& name : {group, group + "/2"}) {
+      ModelStream& stream = model_.stream(name);
+      stream.wanted = policy.priority;
+      stream.when_full = policy.when_full;
+      stream.share = policy.share_bytes_max;
+    }
+    return "";
+  }
+
+  std::uint64_t buffer_now() const {
+    return last_commit_us_ + static_cast<std::uint64_t>(clock_.boot_us() - boot_base_us_);
+  }
+
+  void note_commit(std::vector<ModelRow> rows) {
+    const std::uint64_t now = buffer_now();
+    model_.commit(std::move(rows), now);
+    last_commit_us_ = now;
+    boot_base_us_ = clock_.boot_us();
+  }
+
+  std::string reopen(bool is_closing) {
+    if (is_closing) {
+      const bool commits = store_->stats().commits > 0 || store_->has_pending_trims();
+      store_->close();
+      if (commits) note_commit({});  // closing trims what was acknowledged
+    }
     return open();
   }
 
@@ -180,6 +224,9 @@ class Run {
 
   /// Commits what was added, again and again as long as the store asks for it.
   std::string commit() {
+    std::uint64_t request_bytes = 0;
+    for (const ModelRow& row : rows_) request_bytes += row.content ? row.content->size() : 0;
+    largest_request_ = std::max(largest_request_, request_bytes);
     for (const auto& [part, bytes] : positions_) request_.position(part, bytes);
     const std::uint64_t durable_before = store_->durable_id();
     CommitReport report;
@@ -188,7 +235,7 @@ class Run {
     for (int attempt = 0;; ++attempt) {
       const auto done = store_->commit(request_.request());
       if (done.ok()) {
-        model_.commit(std::move(rows_));
+        note_commit(std::move(rows_));
         for (const auto& [part, bytes] : positions_) model_.positions()[part] = bytes;
         report = *done;
         break;
@@ -202,20 +249,24 @@ class Run {
       if (done.error().code != Errc::unavailable || attempt > 12) return done.error().text;
     }
     fail_before_ = fail_after_ = fail_reopen_ = 0;
+    groups_committed_.clear();
+    for (const auto& [name, state] : next_) {
+      if (!is_full) groups_committed_.insert(std::string(group_name_of(name)));
+    }
     rows_.clear();
     positions_.clear();
     request_ = Request();
     next_.clear();
     if (!wrong.empty()) return wrong;
-    return is_full ? commit_trims() : check(report);
+    return is_full ? commit_trims() : check(&report);
   }
 
   /// What was acknowledged goes also when nothing else fits.
   std::string commit_trims() {
     const auto done = store_->commit({});
     if (!done.ok()) return "commit of trims: " + done.error().text;
-    model_.commit({});
-    return check(*done);
+    note_commit({});
+    return check(&*done);
   }
 
   std::string check_full() {
@@ -226,27 +277,45 @@ class Run {
     return "";
   }
 
-  std::string check(const CommitReport& report) {
+  /// nullptr: after a reopening, which nothing is reported of.
+  std::string check(const CommitReport* report) {
     std::array<std::vector<Row>, priority_count> read;
     for (std::size_t i = 0; i < priority_count; ++i) {
       const auto priority = static_cast<Priority>(i);
-      auto rows = store_->rows_after(priority, 0, std::size_t{1} << 40);
+      auto rows = store_->peek_after(priority, 0, std::size_t{1} << 40);
       if (!rows.ok()) return rows.error().text;
       read[i] = *std::move(rows);
-      store_->pin(store_->generation(), priority, 0);
-      if (model_.pinned(i) != 0) store_->pin(store_->generation(), priority, model_.pinned(i));
     }
-    if (auto wrong = model_.check(read, report.dropped_rows, report.dropped_events);
-        !wrong.empty()) {
-      return wrong;
+    ModelReport told;
+    if (report != nullptr) {
+      told = {{report->dropped_rows, report->dropped_events},
+              {report->expired_rows, report->expired_events}};
     }
-    if (store_->stats().live_bytes > max_size_min + 600'000) return "larger than allowed";
+    std::string wrong = model_.check(read, report == nullptr ? nullptr : &told);
+    if (!wrong.empty()) return wrong;
+    const auto stats = store_->stream_stats();
+    if (!stats.ok()) return stats.error().text;
+    if (wrong = model_.check_accounts(*stats); !wrong.empty()) return wrong;
+    if (report != nullptr) wrong = check_limits();
+    if (!wrong.empty()) return wrong;
+    // A request beside no other rows is taken whatever its size.
+    if (store_->stats().live_bytes > std::max(max_size_min, largest_request_ + 200'000)) {
+      return fmt::format("larger than allowed: {} bytes", store_->stats().live_bytes);
+    }
     for (const auto& [part, bytes] : model_.positions()) {
       const auto stored = store_->position(owner, part);
       if (!stored.ok()) return stored.error().text;
       if (stored->value_or("") != bytes) return "another position of " + part;
     }
     return "";
+  }
+
+  std::string check_limits() {
+    for (const GroupStats& group : store_->group_stats()) {
+      if (groups_committed_.count(group.name) == 0) continue;
+      if (auto wrong = model_.check_share(group.name, group.bytes); !wrong.empty()) return wrong;
+    }
+    return model_.check_ages();
   }
 
   TempDir dir_;
@@ -258,26 +327,30 @@ class Run {
   StoreOptions options_;
   std::unique_ptr<Store> store_;
   StoreModel model_;
+  std::set<std::string> groups_committed_;  // that the commit had rows of
+  std::uint64_t largest_request_ = 0;
+  std::uint64_t last_commit_us_ = 0;  // buffer time
+  std::int64_t boot_base_us_ = 0;
   Request request_;
   std::map<std::string, StreamState> next_;
   std::vector<ModelRow> rows_;
   std::vector<std::pair<std::string, std::string>> positions_;
 };
 
-std::string play(const std::vector<Step>& steps) {
-  Run run;
+std::string play(std::uint64_t seed, const std::vector<Step>& steps) {
+  Run run(seed);
   return run.play(steps);
 }
 
 /// Removes chunks of steps, ever smaller ones, as long as what is left still fails.
-std::vector<Step> shortened(std::vector<Step> steps) {
+std::vector<Step> shortened(std::uint64_t seed, std::vector<Step> steps) {
   for (std::size_t chunk = steps.size() / 2; chunk > 0; chunk /= 2) {
     for (std::size_t start = 0; start < steps.size();) {
       std::vector<Step> fewer = steps;
       const auto from = fewer.begin() + static_cast<std::ptrdiff_t>(start);
       const auto size = static_cast<std::ptrdiff_t>(std::min(chunk, fewer.size() - start));
       fewer.erase(from, from + size);
-      if (play(fewer).empty()) {
+      if (play(seed, fewer).empty()) {
         start += chunk;
       } else {
         steps = std::move(fewer);
@@ -289,8 +362,8 @@ std::vector<Step> shortened(std::vector<Step> steps) {
 
 int report_failure(std::uint64_t seed, const std::vector<Step>& steps, const std::string& wrong) {
   fmt::print("seed {}, {} steps: {}\n", seed, steps.size(), wrong);
-  const std::vector<Step> few = shortened(steps);
-  fmt::print("{} steps are enough: {}\n", few.size(), play(few));
+  const std::vector<Step> few = shortened(seed, steps);
+  fmt::print("{} steps are enough: {}\n", few.size(), play(seed, few));
   for (const Step& step : few) {
     const auto found = std::find_if(std::begin(kinds), std::end(kinds),
                                     [&](const auto& entry) { return entry.first == step.kind; });
@@ -316,7 +389,7 @@ int main(int argc, char** argv) {
   }
   for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
     const auto steps = random_steps(seed, step_count);
-    const std::string wrong = play(steps);
+    const std::string wrong = play(seed, steps);
     if (!wrong.empty()) return report_failure(seed, steps, wrong);
   }
   fmt::print("{} seeds from {} on, {} steps each: the store did what the model did\n", seeds,

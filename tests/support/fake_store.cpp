@@ -244,7 +244,7 @@ Result<std::vector<buffer::StreamStats>> FakeStore::stream_stats() const {
   const std::lock_guard lock(mutex_);
   std::vector<buffer::StreamStats> out;
   for (const Stream& stream : streams_) {
-    out.push_back({stream.name, stream.state, 0, stream.state.next_seq});
+    out.push_back({stream.name, stream.state, 0, stream.state.next_seq, 0, 0, 0});
   }
   return out;
 }

@@ -40,6 +40,8 @@ class FakeStore final : public buffer::Store {
   Result<buffer::StreamState> open_stream(std::string_view name, buffer::Priority priority,
                                           buffer::WhenFull when_full) override;
   std::string stream_name(std::uint32_t stream_id) const override;
+  void set_policy(std::string_view, const buffer::GroupPolicy&) override {}
+  std::uint64_t group_bytes(std::string_view) const override { return 0; }
   Result<std::optional<std::string>> position(std::string_view owner,
                                               std::string_view part) const override;
   Result<std::vector<std::string>> position_parts(std::string_view owner) const override;
@@ -54,6 +56,7 @@ class FakeStore final : public buffer::Store {
   void pin(std::uint64_t generation, buffer::Priority priority, std::uint64_t id) override;
   buffer::StoreStats stats() const override;
   Result<std::vector<buffer::StreamStats>> stream_stats() const override;
+  std::vector<buffer::GroupStats> group_stats() const override { return {}; }
   Result<VerifyReport> verify(
       const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const override;
   Result<std::vector<std::array<std::string, 3>>> positions() const override;

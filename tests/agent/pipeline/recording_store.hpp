@@ -52,6 +52,8 @@ class RecordingStore final : public buffer::Store {
   Result<buffer::StreamState> open_stream(std::string_view name, buffer::Priority priority,
                                           buffer::WhenFull when_full) override;
   std::string stream_name(std::uint32_t stream_id) const override;
+  void set_policy(std::string_view, const buffer::GroupPolicy&) override {}
+  std::uint64_t group_bytes(std::string_view) const override { return 0; }
   Result<std::optional<std::string>> position(std::string_view owner,
                                               std::string_view part) const override;
   Result<std::vector<std::string>> position_parts(std::string_view owner) const override;
@@ -70,6 +72,7 @@ class RecordingStore final : public buffer::Store {
   Result<std::vector<buffer::StreamStats>> stream_stats() const override {
     return std::vector<buffer::StreamStats>();
   }
+  std::vector<buffer::GroupStats> group_stats() const override { return {}; }
   Result<VerifyReport> verify(
       const std::function<bool(std::uint64_t, std::uint64_t)>&) const override {
     return VerifyReport();

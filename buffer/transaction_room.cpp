@@ -1,0 +1,284 @@
+// The steps of a commit that make room: shares, drops, expiry; what goes leaves a loss row behind.
+#include <algorithm>
+#include <limits>
+
+#include "buffer/transaction.hpp"
+
+namespace penstock::buffer {
+namespace {
+
+constexpr Priority lowest_first[] = {Priority::low, Priority::normal, Priority::high};
+
+}  // namespace
+
+std::uint64_t Transaction::pages_for(std::span<const PackedRow> rows, std::size_t page_size) {
+  std::uint64_t pages = 1;
+  std::uint64_t leaf_bytes = 0;
+  for (const PackedRow& packed : rows) {
+    const std::uint64_t space = row_space(packed.content.size() + row_overhead, page_size);
+    pages += space / page_size;
+    leaf_bytes += space % page_size;
+  }
+  constexpr std::size_t page_header = 16;
+  return pages + leaf_bytes / (page_size - page_header);
+}
+
+Result<bool> Transaction::is_empty() {
+  for (const Priority priority : lowest_first) {
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t rows, txn_.entries(table_of(priority)));
+    if (rows != 0) return false;
+  }
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t parked, txn_.entries(Table::parked));
+  return parked == 0;
+}
+
+Result<void> Transaction::keep_shares(std::span<PackedRow> rows) {
+  std::vector<Group*> groups;
+  for (const PackedRow& packed : rows) {
+    Group* group = streams_.find(packed.row->stream_id)->group;
+    const bool is_limited =
+        group->policy.share_bytes_max != 0 && group->policy.when_full != WhenFull::block;
+    if (is_limited && std::find(groups.begin(), groups.end(), group) == groups.end()) {
+      groups.push_back(group);
+    }
+  }
+  for (Group* group : groups) {
+    const auto sum = [&] {
+      std::uint64_t bytes = 0;
+      for (const PackedRow& packed : rows) {
+        if (streams_.find(packed.row->stream_id)->group != group) continue;
+        bytes += row_space(packed.content.size() + row_overhead, page_size_);
+      }
+      return bytes;
+    };
+    for (std::uint64_t wanted = sum(); group->next + wanted > group->policy.share_bytes_max;) {
+      if (group->policy.when_full == WhenFull::drop_oldest) {
+        PENSTOCK_TRY_ASSIGN(const bool has_dropped, drop_oldest(group));
+        if (has_dropped) continue;
+      }
+      if (!turn_into_loss(rows, group->policy.when_full, std::nullopt, group)) break;
+      wanted = sum();
+    }
+  }
+  return {};
+}
+
+Result<void> Transaction::make_room(std::span<PackedRow> rows, const Room& room) {
+  for (;;) {
+    const bool has_batches = std::any_of(rows.begin(), rows.end(), [](const PackedRow& packed) {
+      return packed.kind == RowKind::batch;
+    });
+    const std::uint64_t limit = has_batches ? room.pages - room.reserved : room.pages;
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t used, txn_.pages());
+    if (rows.empty() || used + pages_for(rows, page_size_) <= limit) return {};
+    PENSTOCK_TRY_ASSIGN(const bool is_alone, is_empty());
+    if (is_alone) return {};
+    PENSTOCK_TRY_ASSIGN(const bool has_given_way, give_way(rows));
+    if (!has_given_way) return Error{Errc::full, "the buffer is full"};
+  }
+}
+
+Result<bool> Transaction::give_way(std::span<PackedRow> rows) {
+  for (const Priority priority : lowest_first) {
+    if (turn_into_loss(rows, WhenFull::drop_newest, priority, nullptr)) return true;
+    PENSTOCK_TRY_ASSIGN(bool has_dropped, drop_oldest_parked(priority, nullptr));
+    if (has_dropped) return true;
+    PENSTOCK_TRY_ASSIGN(has_dropped, drop_oldest_of(priority, nullptr));
+    if (has_dropped) return true;
+  }
+  for (const Priority priority : lowest_first) {
+    if (turn_into_loss(rows, WhenFull::drop_oldest, priority, nullptr)) return true;
+  }
+  return false;
+}
+
+Result<void> Transaction::make_room_ahead(std::uint64_t pages, const Room& room) {
+  for (bool has_dropped = true; has_dropped;) {
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t used, txn_.pages());
+    if (used + pages <= room.pages - room.reserved) return {};
+    PENSTOCK_TRY_ASSIGN(has_dropped, drop_oldest(nullptr));
+  }
+  return {};
+}
+
+Result<bool> Transaction::drop_oldest(Group* group) {
+  for (const Priority priority : lowest_first) {
+    PENSTOCK_TRY_ASSIGN(bool has_dropped, drop_oldest_parked(priority, group));
+    if (has_dropped) return true;
+    PENSTOCK_TRY_ASSIGN(has_dropped, drop_oldest_of(priority, group));
+    if (has_dropped) return true;
+  }
+  return false;
+}
+
+Result<bool> Transaction::drop_oldest_of(Priority priority, Group* group) {
+  ClassMarks& marks = marks_of(priority);
+  std::uint64_t& searched =
+      group == nullptr ? marks.searched : group->searched[static_cast<std::size_t>(priority)];
+  searched = std::max(searched, marks.pinned);
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, table_of(priority)));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_key_from(searched + 1))));
+  while (found) {
+    const auto row = decode_row_key(cursor.key());
+    Stream* stream = row ? streams_.find(row->key.stream_id) : nullptr;
+    if (stream == nullptr) {
+      PENSTOCK_TRY_ASSIGN(found, cursor.next());
+      continue;
+    }
+    searched = row->key.id;
+    const bool may_drop =
+        stream->when_full == WhenFull::drop_oldest && (group == nullptr || stream->group == group);
+    if (may_drop && row->kind == RowKind::batch) {
+      PENSTOCK_TRY(replace_by_loss(priority, row->key, cursor.value().size(), *stream,
+                                   LossReason::buffer_full));
+      return true;
+    }
+    if (may_drop) {
+      PENSTOCK_TRY(pass_loss(priority, row->key, cursor.value(), *stream));
+      PENSTOCK_TRY_ASSIGN(found, cursor.seek(view(first_key_from(searched + 1))));
+    } else {
+      PENSTOCK_TRY_ASSIGN(found, cursor.next());
+    }
+  }
+  return false;
+}
+
+Result<std::uint64_t> Transaction::expire(std::uint64_t max_age_us) {
+  std::uint64_t next_us = times_.buffer_us + max_age_us;
+  for (bool has_expired = true; has_expired && expired_.rows < expire_rows_max;) {
+    PENSTOCK_TRY_ASSIGN(has_expired, expire_parked(max_age_us, next_us));
+  }
+  for (const Priority priority : lowest_first) {
+    for (bool has_expired = true; has_expired;) {
+      if (expired_.rows == expire_rows_max) return times_.buffer_us;
+      PENSTOCK_TRY_ASSIGN(has_expired, expire_next(priority, max_age_us, next_us));
+    }
+  }
+  return next_us;
+}
+
+Result<bool> Transaction::expire_next(Priority priority, std::uint64_t max_age_us,
+                                      std::uint64_t& next_us) {
+  ClassMarks& marks = marks_of(priority);
+  marks.aged = std::max(marks.aged, marks.pinned);
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, table_of(priority)));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_key_from(marks.aged + 1))));
+  while (found) {
+    const auto row = decode_row_key(cursor.key());
+    Stream* stream = row ? streams_.find(row->key.stream_id) : nullptr;
+    const auto stored = stream == nullptr ? std::nullopt
+                                          : decode_row(epoch_, table_of(priority), cursor.key(),
+                                                       row->kind, cursor.value());
+    if (!stored) {
+      // Damage is told when the row is read.
+      PENSTOCK_TRY_ASSIGN(found, cursor.next());
+      continue;
+    }
+    if (row->kind == RowKind::batch) {
+      const std::uint64_t end_us = stored->tail.buffer_time_us + max_age_us;
+      if (end_us > times_.buffer_us) {
+        next_us = std::min(next_us, end_us);
+        return false;
+      }
+      marks.aged = row->key.id;
+      PENSTOCK_TRY(
+          replace_by_loss(priority, row->key, cursor.value().size(), *stream, LossReason::expired));
+      return true;
+    }
+    marks.aged = row->key.id;
+    PENSTOCK_TRY(pass_loss(priority, row->key, cursor.value(), *stream));
+    PENSTOCK_TRY_ASSIGN(found, cursor.seek(view(first_key_from(marks.aged + 1))));
+  }
+  return false;
+}
+
+Result<void> Transaction::replace_by_loss(Priority priority, const RowKey& key,
+                                          std::size_t value_size, Stream& stream,
+                                          LossReason reason) {
+  PENSTOCK_TRY(txn_.erase(table_of(priority), view(encode_row_key(key, RowKind::batch))));
+  streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(value_size, page_size_)));
+  events_of(priority) -= std::min<std::uint64_t>(events_of(priority), key.count);
+  const bool has_expired = reason == LossReason::expired;
+  Drops& drops = has_expired ? expired_ : dropped_;
+  ++drops.rows;
+  drops.events += key.count;
+  (has_expired ? stream.next.account.expired : stream.next.account.dropped) += key.count;
+  const Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
+  RowKey merged = key;
+  PENSTOCK_TRY(merge(priority, stream.last_loss_id, loss, merged, stream));
+  stream.last_loss_id = key.id;
+  return put_loss(priority, merged, loss, stream);
+}
+
+Result<void> Transaction::pass_loss(Priority priority, const RowKey& key, std::string_view value,
+                                    Stream& stream) {
+  if (key.id <= stream.last_loss_id) return {};
+  const std::uint64_t before = std::exchange(stream.last_loss_id, key.id);
+  const Table table = table_of(priority);
+  const RowKeyBytes old = encode_row_key(key, RowKind::loss);
+  const auto row = decode_row(epoch_, table, view(old), RowKind::loss, value);
+  if (!row) return {};
+  const Loss loss{row->tail.loss_reason, row->tail.loss_is_exact, row->tail.time_unix_us};
+  RowKey merged = key;
+  PENSTOCK_TRY(merge(priority, before, loss, merged, stream));
+  if (merged == key) return {};
+  PENSTOCK_TRY(txn_.erase(table, view(old)));
+  streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(row_overhead, page_size_)));
+  return put_loss(priority, merged, loss, stream);
+}
+
+Result<void> Transaction::merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key,
+                                Stream& stream) {
+  if (id == 0 || id <= marks_of(priority).pinned || !loss.is_exact) return {};
+  const Table table = table_of(priority);
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, table));
+  PENSTOCK_TRY_ASSIGN(const bool found, cursor.seek(view(first_key_from(id))));
+  const auto previous = found ? decode_row_key(cursor.key()) : std::nullopt;
+  if (!previous || previous->kind != RowKind::loss) return {};
+  const RowKey& before = previous->key;
+  if (before.id != id || before.stream_id != key.stream_id ||
+      before.seq + before.count != key.seq || before.count > row_count_max - key.count) {
+    return {};
+  }
+  const auto row = decode_row(epoch_, table, cursor.key(), RowKind::loss, cursor.value());
+  if (!row || row->tail.loss_reason != loss.reason || !row->tail.loss_is_exact) return {};
+  key.seq = before.seq;
+  key.count += before.count;
+  streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(row_overhead, page_size_)));
+  return cursor.erase();
+}
+
+Result<void> Transaction::put_loss(Priority priority, const RowKey& key, const Loss& loss,
+                                   Stream& stream) {
+  const Table table = table_of(priority);
+  const RowKeyBytes bytes = encode_row_key(key, RowKind::loss);
+  PENSTOCK_TRY_ASSIGN(char* out, txn_.put_reserved(table, view(bytes), row_overhead));
+  encode_row(out, epoch_, table, view(bytes), {},
+             {loss.reason, loss.is_exact, 0, loss.time_unix_us, times_.buffer_us});
+  streams_.add_rows(stream, 1, static_cast<std::int64_t>(row_space(row_overhead, page_size_)));
+  return {};
+}
+
+bool Transaction::turn_into_loss(std::span<PackedRow> rows, WhenFull policy,
+                                 std::optional<Priority> priority, const Group* group) {
+  PackedRow* chosen = nullptr;
+  for (PackedRow& packed : rows) {
+    const Stream* stream = streams_.find(packed.row->stream_id);
+    if (packed.kind == RowKind::loss || stream->when_full != policy) continue;
+    if (priority && stream->next.priority != *priority) continue;
+    if (group != nullptr && stream->group != group) continue;
+    chosen = &packed;
+    // The oldest goes first, or the newest.
+    if (policy != WhenFull::drop_newest) break;
+  }
+  if (chosen == nullptr) return false;
+  chosen->kind = RowKind::loss;
+  chosen->loss_reason = static_cast<std::uint8_t>(LossReason::buffer_full);
+  chosen->loss_is_exact = true;
+  chosen->content = {};
+  ++dropped_.rows;
+  dropped_.events += chosen->row->count;
+  return true;
+}
+
+}  // namespace penstock::buffer

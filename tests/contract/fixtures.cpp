@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <memory>
+
 #include "connectors/support/listen_address.hpp"
+#include "tests/support/modbus_server.hpp"
 #include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -64,12 +68,33 @@ bool syslog_feed(const path& folder, std::size_t index) {
   return send_to_port(folder, fmt::format("<13>1 2026-11-25T18:00:00Z h a - - - {}\n", index));
 }
 
+// One device for each folder, for as long as the test program runs.
+std::map<path, std::unique_ptr<ModbusServer>> devices;
+
+std::string modbus_yaml(const path& folder) {
+  return fmt::format(
+      "every: 1s\naddress: tcp://127.0.0.1:{}\nread: [{{name: level, holding: 3}}]\n",
+      port_of(folder));
+}
+bool modbus_feed(const path& folder, std::size_t index) {
+  auto& device = devices[folder];
+  if (!device) device = std::make_unique<ModbusServer>(ModbusServer::On::tcp, port_of(folder));
+  device->change([index](auto& units) { units[1].holding[3] = static_cast<std::uint16_t>(index); });
+  return true;
+}
+/// It comes back with the first feed.
+std::shared_ptr<void> modbus_take_away(const path& folder) {
+  devices.erase(folder);
+  return std::make_shared<int>();
+}
+
 constexpr Fixture all[] = {
     {"file", file_yaml, file_feed},
     {"host", host_yaml, host_feed},
     {"demo", demo_yaml, demo_feed},
     {"socket", socket_yaml, socket_feed, true, take_port},
     {"syslog", syslog_yaml, syslog_feed, true, take_port},
+    {"modbus", modbus_yaml, modbus_feed, false, modbus_take_away},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "connectors/support/listen_address.hpp"
+#include "tests/support/journal_writer.hpp"
 #include "tests/support/modbus_server.hpp"
 #include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -88,12 +89,25 @@ std::shared_ptr<void> modbus_take_away(const path& folder) {
   return std::make_shared<int>();
 }
 
+std::map<path, std::unique_ptr<JournalWriter>> journals;
+
+std::string journald_yaml(const path& folder) {
+  return fmt::format("start: beginning\ndirectory: \"{}\"\n", folder.string());
+}
+bool journald_feed(const path& folder, std::size_t index) {
+  auto& journal = journals[folder];
+  if (!journal) journal = std::make_unique<JournalWriter>(folder / "system.journal", 1);
+  journal->append({fmt::format("MESSAGE=entry {}", index), "PRIORITY=6"});
+  return true;
+}
+
 constexpr Fixture all[] = {
     {"file", file_yaml, file_feed},
     {"host", host_yaml, host_feed},
     {"demo", demo_yaml, demo_feed},
     {"socket", socket_yaml, socket_feed, true, take_port},
     {"syslog", syslog_yaml, syslog_feed, true, take_port},
+    {"journald", journald_yaml, journald_feed},
     {"modbus", modbus_yaml, modbus_feed, false, modbus_take_away},
 };
 

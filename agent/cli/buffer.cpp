@@ -1,64 +1,19 @@
-// `penstock buffer stat|list|export|verify`: looks into the store, of a running agent or a closed
-// one.
+// `penstock buffer`: the command itself, and its subcommands without options of their own.
 #include <fmt/format.h>
 #include <rapidjson/document.h>
 
 #include <CLI/CLI.hpp>
 
 #include "agent/base/log.hpp"
-#include "agent/cli/buffer_access.hpp"
+#include "agent/cli/buffer_frame.hpp"
 #include "agent/cli/commands.hpp"
 #include "agent/cli/human.hpp"
 #include "agent/cli/terminal.hpp"
-#include "agent/daemon/exit_code.hpp"
 
 namespace penstock::cli {
 namespace {
 
-using daemon::Answer;
 using daemon::ControlRequest;
-
-/// Prints JSON lines as they are, or hands each to a function that prints it for people.
-class PrintingSink final : public daemon::LineSink {
- public:
-  using Show = void (*)(const rapidjson::Document&);
-  PrintingSink(const Globals& globals, std::string_view what, Show show)
-      : bar_(globals, what), show_(globals.is_json ? nullptr : show) {}
-
-  bool line(std::string_view json) override {
-    if (show_ == nullptr) {
-      print(json);
-    } else {
-      rapidjson::Document document;
-      document.Parse(json.data(), json.size());
-      if (!document.HasParseError() && document.IsObject()) {
-        bar_.clear();
-        show_(document);
-      }
-    }
-    return std::ferror(stdout) == 0;
-  }
-  bool progress(std::uint64_t done, std::uint64_t total) override {
-    bar_.update(done, total);
-    return true;
-  }
-  void end() { bar_.clear(); }
-
- private:
-  ProgressBar bar_;
-  Show show_;
-};
-
-std::string text_of(const rapidjson::Document& line, const char* name) {
-  const auto found = line.FindMember(name);
-  if (found == line.MemberEnd() || !found->value.IsString()) return {};
-  return {found->value.GetString(), found->value.GetStringLength()};
-}
-
-std::uint64_t number_of(const rapidjson::Document& line, const char* name) {
-  const auto found = line.FindMember(name);
-  return found == line.MemberEnd() || !found->value.IsUint64() ? 0 : found->value.GetUint64();
-}
 
 void show_stat(const rapidjson::Document& line) {
   const auto size = [&](const char* name) { return human_size(number_of(line, name)); };
@@ -102,32 +57,17 @@ void show_verify(const rapidjson::Document& line) {
                     human_count(number_of(line, "damaged_rows"))));
 }
 
-int run_buffer(const Globals& globals, const ControlRequest& request, std::string_view what,
-               PrintingSink::Show show) {
-  PrintingSink sink(globals, what, show);
-  const Answer answer = access_buffer(globals, request, sink);
-  sink.end();
-  if (!answer.text.empty()) complain(answer.text);
-  return finish_output(answer.exit_code);
-}
-
-void add_one(CLI::App& parent, const Globals& globals, int& exit_code, std::string_view name,
-             std::string_view doc, PrintingSink::Show show) {
+void add_plain(CLI::App& parent, const std::shared_ptr<BufferFrame>& frame, std::string_view name,
+               std::string_view doc, PrintingSink::Show show) {
   auto request = std::make_shared<ControlRequest>();  // shared with the callback
   request->command = fmt::format("buffer.{}", name);
   CLI::App* command = parent.add_subcommand(std::string(name), std::string(doc));
   if (name == "list") {
     command->add_flag("--positions", request->positions, "where each source stands, instead");
   }
-  if (name == "export") {
-    command->add_option("--stream", request->stream, "this stream alone");
-    command->add_option("--from", request->from, "from this number on");
-    command->add_option("-n,--count", request->count_max, "at most so many events");
-  }
   command->footer(fmt::format("Example:\n  penstock buffer {} -c penstock.yaml", name));
-  command->callback([request, name, show, &globals, &exit_code] {
-    exit_code = run_buffer(globals, *request, name, show);
-  });
+  command->callback(
+      [request, name, show, frame] { run_buffer_request(*frame, *request, name, show); });
 }
 
 }  // namespace
@@ -135,15 +75,22 @@ void add_one(CLI::App& parent, const Globals& globals, int& exit_code, std::stri
 void add_buffer_command(CLI::App& app, const Globals& globals, int& exit_code) {
   CLI::App* command =
       app.add_subcommand("buffer", "Look into the buffer of an agent, running or not");
+  auto frame = std::make_shared<BufferFrame>(BufferFrame{globals, exit_code});
   command->require_subcommand(1);
-  add_one(*command, globals, exit_code, "stat", "Size, backlog and epoch", show_stat);
-  add_one(*command, globals, exit_code, "list", "Streams and their numbers", show_list_line);
-  add_one(*command, globals, exit_code, "export", "Stored events as JSON lines", nullptr);
-  add_one(*command, globals, exit_code, "verify",
-          "Read every row and check it; exit code 65 on damage", show_verify);
+  command->add_option("--dir", frame->dir,
+                      "the buffer's directory, also one that was set aside, instead of the "
+                      "configuration's");
+  add_plain(*command, frame, "stat", "Size, backlog and epoch", show_stat);
+  add_plain(*command, frame, "list", "Streams and their numbers", show_list_line);
+  add_buffer_peek(*command, frame);
+  add_buffer_export(*command, frame);
+  add_plain(*command, frame, "verify", "Read every row and check it; exit code 65 on damage",
+            show_verify);
   command->footer(
       "Example:\n  penstock buffer stat -c penstock.yaml\n"
-      "  penstock buffer export --stream app > app.jsonl");
+      "  penstock buffer peek app --last 5\n"
+      "  penstock buffer export --stream app --out app.jsonl\n"
+      "  penstock buffer stat --dir /var/lib/penstock/buffer/previous-9f3c2a7e-1");
 }
 
 }  // namespace penstock::cli

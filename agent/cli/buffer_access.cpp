@@ -48,11 +48,12 @@ Answer open_and_run(const config::BufferSettings& settings, const daemon::Contro
 
 }  // namespace
 
-Answer access_buffer(const Globals& globals, const daemon::ControlRequest& request,
-                     daemon::LineSink& sink) {
+Answer access_buffer(const Globals& globals, const fs::path& dir,
+                     const daemon::ControlRequest& request, daemon::LineSink& sink) {
   set_up_logging_for(globals, "warn");
-  if (!globals.socket.empty()) return ask_agent(globals.socket, request, sink);
-  const config::BufferSettings settings = buffer_settings_or_default(globals);
+  if (dir.empty() && !globals.socket.empty()) return ask_agent(globals.socket, request, sink);
+  config::BufferSettings settings = buffer_settings_or_default(globals);
+  if (!dir.empty()) settings.path = dir;
   const fs::path& path = settings.path;
   if (daemon::is_buffer_held(path)) {
     Answer answer = ask_agent(daemon::client_socket_path({}, path), request, sink);

@@ -2,16 +2,19 @@
 // holds it.
 #pragma once
 
+#include <filesystem>
+
 #include "agent/cli/commands.hpp"
 #include "agent/daemon/control.hpp"
 #include "agent/daemon/line_sink.hpp"
 
 namespace penstock::cli {
 
-/// Runs a buffer command wherever it can be run. The answer's exit code: exit_unavailable if there
-/// is no buffer, exit_try_again if it is held by an agent that does not answer, exit_permission,
-/// exit_data, or the command's own.
-daemon::Answer access_buffer(const Globals& globals, const daemon::ControlRequest& request,
-                             daemon::LineSink& sink);
+/// Runs a buffer command wherever it can be run. dir: the buffer's directory; "": as the
+/// configuration says. The answer's exit code: exit_unavailable if there is no buffer,
+/// exit_try_again if it is held by an agent that does not answer, exit_permission, exit_data, or
+/// the command's own.
+daemon::Answer access_buffer(const Globals& globals, const std::filesystem::path& dir,
+                             const daemon::ControlRequest& request, daemon::LineSink& sink);
 
 }  // namespace penstock::cli

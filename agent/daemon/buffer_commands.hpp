@@ -23,10 +23,11 @@ bool is_long_command(const ControlRequest& request);
 /// Runs buffer.stat | buffer.list | buffer.export | buffer.verify and writes JSON lines:
 ///   stat    one object
 ///   list    one object per stream, or per position
-///   export  one event per line, exactly as it is sent; loss records in their place
+///   export  one event per line, exactly as it is sent, in the order of storing; loss records in
+///           their place
 ///   verify  one object; exit_data if anything is damaged
 /// Answers with exit_usage to other commands. Thread: any, one command at a time.
-Answer run_buffer_command(const ControlRequest& request, const buffer::Store& store,
+Answer run_buffer_command(const ControlRequest& request, buffer::Store& store,
                           const BufferFacts& facts, LineSink& sink);
 
 }  // namespace penstock::daemon

@@ -10,6 +10,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "agent/base/log.hpp"
 #include "agent/daemon/json_line.hpp"
@@ -60,28 +61,53 @@ bool is_socket_or_link(const fs::path& path) {
   return ::lstat(path.c_str(), &found) == 0 && (S_ISSOCK(found.st_mode) || S_ISLNK(found.st_mode));
 }
 
-Error number_error(std::string_view name) {
-  return Error{Errc::invalid, fmt::format("\"{}\" is not a number of 0 or more", name)};
+Error type_error(std::string_view name, std::string_view wanted) {
+  return Error{Errc::invalid, fmt::format("\"{}\" is not {}", name, wanted)};
+}
+
+/// Where a member's value goes; one pointer is set.
+struct Target {
+  std::string_view name;
+  std::string* text = nullptr;
+  bool* flag = nullptr;
+  std::uint64_t* number = nullptr;
+  std::int64_t* time = nullptr;
+};
+
+std::vector<Target> members_of(ControlRequest& request) {
+  EventChoice& choice = request.choice;
+  return {{"cmd", &request.command},
+          {"stream", &choice.stream},
+          {"positions", nullptr, &request.positions},
+          {"last", nullptr, &choice.is_last},
+          {"from", nullptr, nullptr, &choice.from},
+          {"to", nullptr, nullptr, &choice.to},
+          {"count_max", nullptr, nullptr, &choice.count_max},
+          {"time_from", nullptr, nullptr, nullptr, &choice.time_from},
+          {"time_to", nullptr, nullptr, nullptr, &choice.time_to}};
+}
+
+Result<void> read_value(const Target& target, const rapidjson::Value& value) {
+  if (target.text != nullptr) {
+    if (!value.IsString()) return type_error(target.name, "a string");
+    target.text->assign(value.GetString(), value.GetStringLength());
+  } else if (target.flag != nullptr) {
+    if (!value.IsBool()) return type_error(target.name, "true or false");
+    *target.flag = value.GetBool();
+  } else if (target.number != nullptr) {
+    if (!value.IsUint64()) return type_error(target.name, "a number of 0 or more");
+    *target.number = value.GetUint64();
+  } else {
+    if (!value.IsInt64()) return type_error(target.name, "a number");
+    *target.time = value.GetInt64();
+  }
+  return {};
 }
 
 Result<void> read_member(std::string_view name, const rapidjson::Value& value,
                          ControlRequest& out) {
-  if (name == "cmd" || name == "stream") {
-    if (!value.IsString()) {
-      return Error{Errc::invalid, fmt::format("\"{}\" is not a string", name)};
-    }
-    (name == "cmd" ? out.command : out.stream).assign(value.GetString(), value.GetStringLength());
-    return {};
-  }
-  if (name == "positions") {
-    if (!value.IsBool()) return Error{Errc::invalid, "\"positions\" is not true or false"};
-    out.positions = value.GetBool();
-    return {};
-  }
-  if (name == "from" || name == "count_max") {
-    if (!value.IsUint64()) return number_error(name);
-    (name == "from" ? out.from : out.count_max) = value.GetUint64();
-    return {};
+  for (const Target& target : members_of(out)) {
+    if (target.name == name) return read_value(target, value);
   }
   return Error{Errc::invalid, fmt::format("unknown member {}", penstock::quoted(name))};
 }
@@ -139,12 +165,24 @@ Result<void> send_all(int fd, std::string_view text) {
 }  // namespace
 
 std::string to_json(const ControlRequest& request) {
+  // What an older agent does not know is left out where it says nothing.
+  ControlRequest wanted = request;
+  ControlRequest plain;
+  const std::vector<Target> values = members_of(wanted);
+  const std::vector<Target> defaults = members_of(plain);
   JsonLine json;
-  json.text("cmd", request.command);
-  if (request.positions) json.boolean("positions", true);
-  if (!request.stream.empty()) json.text("stream", request.stream);
-  if (request.from > 0) json.number("from", request.from);
-  if (request.count_max > 0) json.number("count_max", request.count_max);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Target& value = values[i];
+    if (value.text != nullptr && *value.text != *defaults[i].text) {
+      json.text(value.name, *value.text);
+    } else if (value.flag != nullptr && *value.flag) {
+      json.boolean(value.name, true);
+    } else if (value.number != nullptr && *value.number != *defaults[i].number) {
+      json.number(value.name, *value.number);
+    } else if (value.time != nullptr && *value.time != *defaults[i].time) {
+      json.raw(value.name, std::to_string(*value.time));
+    }
+  }
   return json.take();
 }
 

@@ -11,6 +11,7 @@
 
 #include "agent/base/result.hpp"
 #include "agent/base/unique_fd.hpp"
+#include "agent/daemon/event_choice.hpp"
 #include "agent/daemon/line_sink.hpp"
 
 namespace penstock::daemon {
@@ -21,9 +22,7 @@ inline constexpr std::size_t request_bytes_max = 4096;
 struct ControlRequest {
   std::string command;     ///< status | buffer.stat | buffer.list | buffer.export | buffer.verify
   bool positions = false;  ///< buffer.list: the sources' positions instead of the streams
-  std::string stream;      ///< buffer.export: this stream alone; "" = all
-  std::uint64_t from = 0;  ///< buffer.export: numbers from here on
-  std::uint64_t count_max = 0;  ///< buffer.export: at most so many events; 0 = all
+  EventChoice choice;      ///< buffer.export
 };
 std::string to_json(const ControlRequest& request);
 /// invalid: not a JSON object of the known members, or over request_bytes_max.

@@ -8,19 +8,13 @@ import os
 import pathlib
 import pty
 import select
-import shutil
 import signal
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
-import time
 import unittest
 
-PENSTOCK = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build/dev/penstock").resolve()
-PATIENCE_S = 30
-NOBODY = 65534
+from program import NOBODY, PATIENCE_S, PENSTOCK, Case, damage_batches, main
 
 DEMO = """
 agent: {{id: gw-7}}
@@ -34,76 +28,6 @@ connectors:
   host: {type: host, every: 1s, collect: [load, memory]}
   signals: {type: demo, every: 50ms}
 """
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="penstock-cli-"))
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")}
-        self.environment.update(HOME=str(self.dir), XDG_CONFIG_HOME=str(self.dir / "xdg-config"),
-                                XDG_STATE_HOME=str(self.dir / "xdg-state"))
-        for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NO_COLOR", "JOURNAL_STREAM"):
-            self.environment.pop(name, None)
-
-    def write(self, name, text):
-        path = self.dir / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    def call(self, *arguments, **more):
-        more.setdefault("env", self.environment)
-        return subprocess.run([PENSTOCK, *map(str, arguments)], capture_output=True, text=True, check=False,
-                              timeout=PATIENCE_S, stdin=subprocess.DEVNULL, **more)
-
-    def ends(self, code, *arguments, says=None, **more):
-        """Exit code; one clear complaint on stderr that holds `says`; nothing like a trace."""
-        done = self.call(*arguments, **more)
-        shown = f"\n$ penstock {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}"
-        self.assertEqual(code, done.returncode, shown)
-        if says is not None:
-            self.assertIn(says, done.stderr, shown)
-        self.assertNotIn("terminate", done.stderr)
-        self.assertNotIn("what():", done.stderr)
-        return done
-
-    def start(self, *arguments, **more):
-        process = subprocess.Popen([PENSTOCK, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   text=True, env=more.pop("env", self.environment), **more)
-        self.addCleanup(self.end, process)
-        return process
-
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-    def until(self, what, condition):
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if found := condition():
-                return found
-            time.sleep(0.02)
-        raise AssertionError(f"not in time: {what}")
-
-    def running(self, config, *more):
-        """An agent that has stored something."""
-        process = self.start("run", "-c", config, *more)
-
-        def has_events():
-            if process.poll() is not None:
-                raise AssertionError(f"the agent ended with {process.returncode}: {process.stderr.read()}")
-            done = self.call("status", "-c", config, "--json", *more)
-            return done.returncode in (0, 1, 2) and json.loads(done.stdout)["intake"]["events"] > 5
-        self.until("first events", has_events)
-        return process
-
-    def stopped(self, process, how=signal.SIGTERM):
-        process.send_signal(how)
-        _, log = process.communicate(timeout=PATIENCE_S)
-        return process.returncode, log
 
 
 class CommandLine(Case):
@@ -380,15 +304,7 @@ class Running(Case):
 
     def test_damage_is_found(self):
         self.ends(0, "run", "-c", self.config, "--for", "1s")
-        file = self.buffer / "buffer.mdb"
-        content = bytearray(file.read_bytes())
-        magic = b"\x28\xb5\x2f\xfd"  # of a zstd frame: a stored batch
-        at = content.find(magic)
-        self.assertGreater(at, 0)
-        while at >= 0:
-            content[at + 12] ^= 0xFF
-            at = content.find(magic, at + 4)
-        file.write_bytes(content)
+        self.assertGreater(damage_batches(self.buffer / "buffer.mdb"), 0)
         done = self.ends(65, "buffer", "verify", "-c", self.config, says="damaged")
         self.assertNotIn(" 0 damaged", done.stdout)
         exported = self.ends(65, "buffer", "export", "-c", self.config, says="corrupt").stdout
@@ -470,4 +386,4 @@ def patch_format_version(file, epoch):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
+    main()

@@ -58,16 +58,21 @@ ControlServer::Handlers echo_handlers() {
 TEST_CASE("a request survives the way there and back") {
   ControlRequest request;
   request.command = "buffer.export";
-  request.stream = "a\"b";
-  request.from = 7;
-  request.count_max = 18'446'744'073'709'551'615U;
+  request.choice.stream = "a\"b";
+  request.choice.from = 7;
+  request.choice.time_from = -5;
+  request.choice.is_last = true;
+  request.choice.count_max = 18'446'744'073'709'551'615U;
   request.positions = true;
   const auto parsed = parse_request(to_json(request));
   REQUIRE(parsed.ok());
   CHECK(parsed->command == request.command);
-  CHECK(parsed->stream == request.stream);
-  CHECK(parsed->from == 7);
-  CHECK(parsed->count_max == request.count_max);
+  CHECK(parsed->choice.stream == request.choice.stream);
+  CHECK(parsed->choice.from == 7);
+  CHECK(parsed->choice.count_max == request.choice.count_max);
+  CHECK(parsed->choice.to == request.choice.to);
+  CHECK(parsed->choice.time_from == -5);
+  CHECK(parsed->choice.is_last);
   CHECK(parsed->positions);
 }
 

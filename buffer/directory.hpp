@@ -19,6 +19,7 @@ class Directory {
   static Result<Directory> hold(const std::filesystem::path& path, bool make,
                                 std::vector<std::string>& warnings);
 
+  const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file() const { return path_ / "buffer.mdb"; }
   /// Where a new file is made before it takes its place.
   std::filesystem::path birth_file() const { return path_ / "buffer.mdb.birth"; }

@@ -1,10 +1,12 @@
-// FairLock: a lock that is taken in the order of asking, so that a reader beside long commits is
+// FairLock: the store's turn. Taken in the order of asking, so that a reader beside long commits is
 // never starved.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+
+#include "buffer/crash_marker.hpp"
 
 namespace penstock::buffer {
 
@@ -19,8 +21,10 @@ class FairLock {
     std::unique_lock guard(mutex_);
     const std::uint64_t ticket = next_ticket_++;
     turn_.wait(guard, [&] { return serving_ == ticket; });
+    is_inside_store = true;
   }
   void unlock() {
+    is_inside_store = false;
     {
       const std::lock_guard guard(mutex_);
       ++serving_;

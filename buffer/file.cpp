@@ -12,43 +12,20 @@
 
 #include "agent/base/bytes.hpp"
 #include "agent/base/log.hpp"
+#include "buffer/check.hpp"
+#include "buffer/crash_marker.hpp"
+#include "buffer/meta_pages.hpp"
 
 namespace penstock::buffer {
 namespace {
 
 namespace fs = std::filesystem;
 
-using OwnedPosition = std::array<std::string, 3>;  // owner, part, bytes
-
 constexpr std::uint64_t mib = 1 << 20;
 constexpr std::uint64_t preallocate_max = 1024 * mib;
-constexpr std::uint32_t lmdb_magic = 0xBEEFC0DE;
 // LMDB leaves pages at the end unwritten that a transaction took and gave back.
 constexpr std::uint64_t unwritten_pages_max = 256;
 constexpr std::uint32_t format_max_plausible = 1000;
-
-/// What can be told of a file before LMDB maps it.
-Result<void> look_at(const fs::path& file) {
-  const UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC));
-  struct stat info = {};
-  if (!fd.is_open() || ::fstat(fd.get(), &info) != 0) return errno_error(file.string());
-  char head[20] = {};
-  const ssize_t size = ::pread(fd.get(), head, sizeof head, 0);
-  if (size < 0) return errno_error(file.string());
-  constexpr off_t smallest = 2 * 4096;
-  if (info.st_size < smallest) {
-    return Error{Errc::corrupt, fmt::format("{}: only {} bytes", file.string(), info.st_size)};
-  }
-  // The magic number follows the page header, which has pointer-sized parts.
-  constexpr std::size_t own_offset = sizeof(void*) == 8 ? 16 : 12;
-  constexpr std::size_t other_offset = sizeof(void*) == 8 ? 12 : 16;
-  if (load_le<std::uint32_t>(head + own_offset) != lmdb_magic &&
-      load_le<std::uint32_t>(head + other_offset) == lmdb_magic) {
-    return Error{Errc::invalid, fmt::format("{}: made on a {}-bit machine", file.string(),
-                                            sizeof(void*) == 8 ? 32 : 64)};
-  }
-  return {};
-}
 
 /// A file cut short would raise SIGBUS where its pages are missing.
 Result<void> check_length(const fs::path& file, const Env& env) {
@@ -83,47 +60,6 @@ Result<Identity> read_identity(Txn& txn) {
   auto identity = decode_identity(*value);
   if (!identity) return damaged("identity");
   return *std::move(identity);
-}
-
-Result<State> read_state(Env& env) {
-  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_read());
-  State state;
-  PENSTOCK_TRY_ASSIGN(state.identity, read_identity(txn));
-  const std::uint32_t epoch = state.identity.epoch;
-  PENSTOCK_TRY_ASSIGN(const auto value, txn.get(Table::state, counters_key));
-  const auto counters = value ? decode_counters(epoch, *value) : std::nullopt;
-  if (!counters) return damaged("counter record");
-  state.counters = *counters;
-  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
-  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&stream_prefix, 1}));
-  while (found) {
-    const auto id = decode_stream_key(cursor.key());
-    if (!id) break;
-    auto record = decode_stream(epoch, cursor.key(), cursor.value());
-    if (!record) return damaged("stream record");
-    state.streams.emplace_back(*id, *std::move(record));
-    PENSTOCK_TRY_ASSIGN(found, cursor.next());
-  }
-  return state;
-}
-
-/// Every position that can still be read, whatever else is damaged.
-Result<std::vector<OwnedPosition>> read_positions(Env& env, std::uint32_t& epoch) {
-  std::vector<OwnedPosition> positions;
-  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_read());
-  PENSTOCK_TRY_ASSIGN(const auto identity, txn.get(Table::state, identity_key));
-  if (!identity) return positions;
-  epoch = epoch_of(*identity);
-  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
-  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&position_prefix, 1}));
-  while (found && cursor.key().substr(0, 1) == std::string_view(&position_prefix, 1)) {
-    if (const auto record = decode_position(epoch, cursor.key(), cursor.value())) {
-      positions.push_back(
-          {std::string(record->owner), std::string(record->part), std::string(record->bytes)});
-    }
-    PENSTOCK_TRY_ASSIGN(found, cursor.next());
-  }
-  return positions;
 }
 
 Result<void> fill_newborn(Env& env, const StoreOptions& options, const Clock& clock,
@@ -179,14 +115,13 @@ std::string foreign_reason(const Identity& identity, const StoreOptions& options
   return "";
 }
 
-Result<OpenFile> replace_foreign(OpenFile old, const StoreOptions& options,
+Result<OpenFile> replace_foreign(OpenFile old, Checked checked, const StoreOptions& options,
                                  const Directory& directory, const Clock& clock,
                                  OpenReport& report) {
-  std::uint32_t epoch = 0;
-  PENSTOCK_TRY_ASSIGN(const auto positions, read_positions(*old.env, epoch));
   std::uint64_t events = 0;
   for (const std::uint64_t count : old.state.counters.events) events += count;
-  report.previous_epoch = epoch_text(epoch);
+  report.previous_epoch = epoch_text(old.state.identity.epoch);
+  report.last_numbers = std::move(checked.streams);
   const std::string change = report.reason == "device_changed"
                                  ? fmt::format("agent.id is now {}, the buffer was made for {}",
                                                penstock::quoted(options.device),
@@ -203,30 +138,42 @@ Result<OpenFile> replace_foreign(OpenFile old, const StoreOptions& options,
     report.warnings.push_back(
         fmt::format("{}: a new epoch begins; nothing was left to forward", change));
   }
-  return give_birth(options, directory, clock, positions);
+  return give_birth(options, directory, clock, checked.positions);
 }
 
-Result<OpenFile> replace_unreadable(const Error& error, const StoreOptions& options,
+/// The file is not opened again: what can be read of it is in `checked`.
+Result<OpenFile> replace_unreadable(Checked checked, const StoreOptions& options,
                                     const Directory& directory, const Clock& clock,
                                     OpenReport& report) {
-  std::vector<OwnedPosition> positions;
+  report.is_new_epoch = true;
+  report.was_clean = false;
   report.reason = "quarantined";
-  if (look_at(directory.file()).ok()) {
-    const auto env = Env::open(directory.file(), map_bytes_for(options.max_size), false);
-    std::uint32_t epoch = 0;
-    if (env.ok() && check_length(directory.file(), **env).ok()) {
-      if (auto read = read_positions(**env, epoch); read.ok()) positions = *std::move(read);
-    }
-    if (epoch != 0) report.previous_epoch = epoch_text(epoch);
-  }
+  if (checked.epoch != 0) report.previous_epoch = epoch_text(checked.epoch);
+  report.last_numbers = std::move(checked.streams);
   const std::string_view epoch =
       report.previous_epoch.empty() ? std::string_view("unknown") : report.previous_epoch;
   PENSTOCK_TRY_ASSIGN(report.set_aside, directory.keep_aside("corrupt", epoch));
-  report.warnings.push_back(
-      fmt::format("the buffer could not be read ({}): it stays in {}, a new epoch begins with {} "
-                  "positions carried over",
-                  error.text, report.set_aside.string(), positions.size()));
-  return give_birth(options, directory, clock, positions);
+  report.warnings.push_back(fmt::format(
+      "the buffer is damaged ({}): it stays in {}, a new epoch begins with {} positions carried "
+      "over; penstock buffer salvage {} saves the events that can still be read",
+      checked.problem, report.set_aside.string(), checked.positions.size(),
+      report.set_aside.string()));
+  return give_birth(options, directory, clock, checked.positions);
+}
+
+/// A buffer in whose use a process crashed is looked at in full; one in whose use it crashed again
+/// although nothing was found is not used any more.
+Result<Checked> check(const StoreOptions& options, const Directory& directory) {
+  const CrashCount crashes = crash_count(directory.path());
+  PENSTOCK_TRY_ASSIGN(
+      Checked checked,
+      check_apart(directory.file(), map_bytes_for(options.max_size),
+                  crashes == CrashCount::none ? CheckDepth::recent : CheckDepth::all));
+  if (checked.is_sound && crashes == CrashCount::again) {
+    checked.is_sound = false;
+    checked.problem = "its use ended in a crash twice";
+  }
+  return checked;
 }
 
 }  // namespace
@@ -237,11 +184,38 @@ std::uint64_t map_bytes_for(std::uint64_t max_size) {
   return (bytes + granule - 1) / granule * granule;
 }
 
+Result<State> read_state(Env& env) {
+  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_read());
+  State state;
+  PENSTOCK_TRY_ASSIGN(state.identity, read_identity(txn));
+  const std::uint32_t epoch = state.identity.epoch;
+  PENSTOCK_TRY_ASSIGN(const auto value, txn.get(Table::state, counters_key));
+  const auto counters = value ? decode_counters(epoch, *value) : std::nullopt;
+  if (!counters) return damaged("counter record");
+  state.counters = *counters;
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&stream_prefix, 1}));
+  while (found) {
+    const auto id = decode_stream_key(cursor.key());
+    if (!id) break;
+    auto record = decode_stream(epoch, cursor.key(), cursor.value());
+    if (!record) return damaged("stream record");
+    state.streams.emplace_back(*id, *std::move(record));
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return state;
+}
+
+Result<std::unique_ptr<Env>> open_whole(const fs::path& file, std::uint64_t map_bytes) {
+  PENSTOCK_TRY(check_meta_pages(file));
+  PENSTOCK_TRY_ASSIGN(std::unique_ptr<Env> env, Env::open(file, map_bytes, false));
+  PENSTOCK_TRY(check_length(file, *env));
+  return env;
+}
+
 Result<OpenFile> open_existing(const fs::path& file, std::uint64_t map_bytes) {
-  PENSTOCK_TRY(look_at(file));
   OpenFile open;
-  PENSTOCK_TRY_ASSIGN(open.env, Env::open(file, map_bytes, false));
-  PENSTOCK_TRY(check_length(file, *open.env));
+  PENSTOCK_TRY_ASSIGN(open.env, open_whole(file, map_bytes));
   PENSTOCK_TRY_ASSIGN(open.state, read_state(*open.env));
   if (open.state.identity.format < format_version) PENSTOCK_TRY(count_rows(*open.env, open.state));
   return open;
@@ -261,22 +235,25 @@ Result<OpenFile> open_or_make(const StoreOptions& options, const Directory& dire
     report.reason = "created";
     return give_birth(options, directory, clock, {});
   }
-  auto open = open_existing(directory.file(), map_bytes_for(options.max_size));
-  if (is_tool) return open;
-  if (!open.ok()) {
-    if (open.error().code != Errc::corrupt) return open;
-    report.is_new_epoch = true;
-    report.was_clean = false;
-    return replace_unreadable(open.error(), options, directory, clock, report);
+  PENSTOCK_TRY_ASSIGN(Checked checked, check(options, directory));
+  if (!checked.is_sound) {
+    if (is_tool) return Error{Errc::corrupt, std::move(checked.problem)};
+    PENSTOCK_TRY_ASSIGN(OpenFile born,
+                        replace_unreadable(std::move(checked), options, directory, clock, report));
+    forget_crashes(directory.path());
+    return born;
   }
-  report.was_clean = open->state.counters.is_clean;
-  report.reason = foreign_reason(open->state.identity, options);
+  PENSTOCK_TRY_ASSIGN(OpenFile open,
+                      open_existing(directory.file(), map_bytes_for(options.max_size)));
+  if (is_tool) return open;
+  report.was_clean = open.state.counters.is_clean;
+  report.reason = foreign_reason(open.state.identity, options);
   if (report.reason.empty()) {
-    PENSTOCK_TRY(open->env->add_missing_tables());
+    PENSTOCK_TRY(open.env->add_missing_tables());
     return open;
   }
   report.is_new_epoch = true;
-  return replace_foreign(*std::move(open), options, directory, clock, report);
+  return replace_foreign(std::move(open), std::move(checked), options, directory, clock, report);
 }
 
 bool reserve_blocks(const StoreOptions& options, const Env& env, OpenReport& report) {

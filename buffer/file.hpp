@@ -28,6 +28,11 @@ struct OpenFile {
 /// The map that a buffer of this size needs: a full map would refuse deletes for good.
 std::uint64_t map_bytes_for(std::uint64_t max_size);
 
+/// A file that LMDB takes for whole, with what is in it not yet looked at. Errors as below.
+Result<std::unique_ptr<Env>> open_whole(const std::filesystem::path& file, std::uint64_t map_bytes);
+/// corrupt: a record is damaged.
+Result<State> read_state(Env& env);
+
 /// Counts what each stream holds, key by key: for files that have no accounts.
 Result<void> count_rows(Env& env, State& state);
 

@@ -145,6 +145,7 @@ Result<bool> Cursor::move(int operation) {
 Result<bool> Cursor::first() { return move(MDB_FIRST); }
 Result<bool> Cursor::last() { return move(MDB_LAST); }
 Result<bool> Cursor::next() { return move(MDB_NEXT); }
+Result<bool> Cursor::previous() { return move(MDB_PREV); }
 Result<bool> Cursor::seek(std::string_view key) {
   key_ = key;
   return move(MDB_SET_RANGE);

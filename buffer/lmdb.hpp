@@ -65,6 +65,7 @@ class Cursor {
   Result<bool> first();
   Result<bool> last();
   Result<bool> next();
+  Result<bool> previous();
   /// The first entry whose key is not below `key`.
   Result<bool> seek(std::string_view key);
   /// Removes the present entry.

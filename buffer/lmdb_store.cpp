@@ -32,7 +32,9 @@ LmdbStore::LmdbStore(const StoreOptions& options, Directory directory, OpenFile 
       counters_(file.state.counters),
       map_bytes_(env_->map_bytes()),
       buffer_time_base_us_(counters_.buffer_time_us),
-      boot_base_us_(clock.boot_us()) {
+      boot_base_us_(clock.boot_us()),
+      is_marked_crashed_(crash_count(directory_.path()) != CrashCount::none),
+      opened_steady_us_(clock.steady_us()) {
   streams_.load(file.state.streams);
   durable_id_ = counters_.next_id - 1;
   file_pages_ = env_->file_pages();
@@ -152,7 +154,8 @@ void LmdbStore::close() {
   std::vector<PackedRow> none;
   if (auto txn = env_->begin_write(); txn.ok()) {
     // A store that cannot be marked clean is checked at the next start: nothing else is lost.
-    if (build(*txn, none, {}, true).ok()) static_cast<void>(commit_txn(*txn).ok());
+    const bool is_clean = build(*txn, none, {}, true).ok() && commit_txn(*txn).ok();
+    if (is_clean && is_marked_crashed_) forget_crashes(directory_.path());
   }
   env_.reset();
 }

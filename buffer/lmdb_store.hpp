@@ -121,6 +121,7 @@ class LmdbStore final : public Store, private Parking {
   Result<void> reopen();
   void publish(const Effects& effects);
   void note_drops(const CommitReport& report);
+  void forget_crashes_in_time();
   CommitReport take_report();
   void drop_env();
   Result<Txn> begin_read() const;
@@ -167,7 +168,9 @@ class LmdbStore final : public Store, private Parking {
   std::uint64_t commits_ = 0;
   std::uint64_t dropped_events_ = 0;
   std::uint64_t expired_events_ = 0;
-  CommitReport unreported_;  // drops of commits that no caller asked for
+  CommitReport unreported_;         // drops of commits that no caller asked for
+  bool is_marked_crashed_ = false;  // an earlier process left a marker
+  const std::int64_t opened_steady_us_;
 
   Compressor compressor_;  // intake only, with frames_
   std::string frames_;

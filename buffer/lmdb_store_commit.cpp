@@ -295,6 +295,15 @@ void LmdbStore::publish(const Effects& effects) {
   }
   next_expiry_us_ = is_unpinned ? 0 : effects.next_expiry_us;
   durable_id_ = counters_.next_id - 1;
+  forget_crashes_in_time();
+}
+
+/// A buffer that was used for so long without a crash is not what they came from.
+void LmdbStore::forget_crashes_in_time() {
+  constexpr std::int64_t trial_us = 600'000'000;
+  if (!is_marked_crashed_ || clock_.steady_us() - opened_steady_us_ < trial_us) return;
+  forget_crashes(directory_.path());
+  is_marked_crashed_ = false;
 }
 
 void LmdbStore::note_drops(const CommitReport& report) {

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "buffer/crash_marker.hpp"
 #include "buffer/directory.hpp"
 #include "buffer/faults.hpp"
 #include "buffer/file.hpp"
@@ -20,6 +21,7 @@ Result<std::unique_ptr<Store>> open_with_faults(const StoreOptions& given, OpenR
   }
   PENSTOCK_TRY_ASSIGN(Directory directory,
                       Directory::hold(options.path, !is_tool, report.warnings));
+  const InsideStore inside;  // of a damaged file, too, a crash leaves its mark
   PENSTOCK_TRY_ASSIGN(OpenFile file, open_or_make(options, directory, clock, report));
   const bool is_reserved = reserve_blocks(options, *file.env, report);
   std::unique_ptr<Store> store = std::make_unique<LmdbStore>(

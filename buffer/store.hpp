@@ -50,13 +50,20 @@ struct StoreOptions {
   std::string machine_id;       ///< "" = unknown, not compared
 };
 
+/// How far a stream of an earlier epoch had counted.
+struct LastNumber {
+  std::string stream;
+  std::uint64_t next_seq = 0;
+};
+
 /// What open() found, for the log and the first `_agent` events.
 struct OpenReport {
   bool is_new_epoch = false;
   std::string reason;               ///< created | device_changed | machine_changed | quarantined
   std::string previous_epoch;       ///< "" = none or not readable
   std::filesystem::path set_aside;  ///< directory that the old file went to; "" = none
-  bool was_clean = true;            ///< the last process closed the store
+  std::vector<LastNumber> last_numbers;  ///< of the previous epoch, as far as they can be read
+  bool was_clean = true;                 ///< the last process closed the store
   std::vector<std::string> warnings;
 };
 

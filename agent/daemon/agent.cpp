@@ -9,6 +9,7 @@
 #include "agent/daemon/room_options.hpp"
 #include "agent/daemon/status_report.hpp"
 #include "agent/daemon/store_opening.hpp"
+#include "buffer/crash_marker.hpp"
 
 namespace penstock::daemon {
 namespace {
@@ -50,6 +51,10 @@ StartError Agent::open_rest(std::vector<BuiltConnector> connectors, const fs::pa
 
 StartError Agent::open_store() {
   const fs::path& path = config_.values.buffer.path;
+  // Without it a crash in the store only costs a shorter check at the next start.
+  if (const auto marked = buffer::mark_crashes_in(path); !marked.ok()) {
+    log_.warn("event=buffer_warning text={}", penstock::quoted(marked.error().text));
+  }
   Result<std::unique_ptr<buffer::Store>> store =
       buffer::Store::open(store_options(config_.values), open_report_);
   if (store.ok()) {
@@ -154,11 +159,25 @@ void Agent::emit_start() {
   if (open_report_.is_new_epoch) {
     events.emit("epoch_started",
                 {{"cause", std::string_view(open_report_.reason)},
-                 {"previous_epoch", std::string_view(open_report_.previous_epoch)}});
+                 {"previous_epoch", std::string_view(open_report_.previous_epoch)},
+                 {"known_streams", std::uint64_t{open_report_.last_numbers.size()}}});
+    emit_last_numbers();
   }
   events.emit("start", {{"version", std::string_view(PENSTOCK_VERSION)},
                         {"boot_id", std::string_view(boot_)},
                         {"was_clean", open_report_.was_clean}});
+}
+
+/// What a receiver can hold against the numbers that it has of the previous epoch.
+void Agent::emit_last_numbers() {
+  constexpr std::size_t told_max = 256;
+  std::size_t told = 0;
+  for (const buffer::LastNumber& last : open_report_.last_numbers) {
+    if (last.next_seq == 0) continue;
+    if (told++ == told_max) return;
+    intake_->agent_events().emit("previous_stream", {{"name", std::string_view(last.stream)},
+                                                     {"last_seq", last.next_seq - 1}});
+  }
 }
 
 int Agent::stop() {

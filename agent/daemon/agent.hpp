@@ -55,6 +55,7 @@ class Agent {
   StartError open_sessions(std::vector<BuiltConnector> connectors);
   void log_start();
   void emit_start();
+  void emit_last_numbers();
   Answer handle(const ControlRequest& request, LineSink& sink) const;
 
   const config::LoadedConfig& config_;

@@ -1,0 +1,250 @@
+#include "buffer/check.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+#include "agent/base/bytes.hpp"
+#include "agent/base/unique_fd.hpp"
+#include "buffer/file.hpp"
+
+namespace penstock::buffer {
+namespace {
+
+constexpr std::size_t recent_rows = 64;
+constexpr unsigned seconds_max = 60;
+constexpr std::uint64_t slow_disk_bytes_per_s = 4 << 20;  // an old SD card
+constexpr std::size_t record_max = std::size_t{16} << 20;
+constexpr int trial_writes = 64;
+
+/// What the child tells, one record each: kind, size of the rest (u32), the rest.
+enum Kind : char { epoch_kind = 'e', position_kind = 'p', stream_kind = 's', end_kind = '.' };
+
+/// The child's end of the pipe. What cannot be written ends the child: the parent sees no end.
+class Teller {
+ public:
+  explicit Teller(int fd) : fd_(fd) {}
+  ~Teller() { flush(); }
+  Teller(const Teller&) = delete;
+  Teller& operator=(const Teller&) = delete;
+
+  void tell(Kind kind, std::initializer_list<std::string_view> texts) {
+    std::uint32_t size = 0;
+    for (const std::string_view text : texts) {
+      size += static_cast<std::uint32_t>(sizeof(std::uint32_t) + text.size());
+    }
+    waiting_ += kind;
+    append(size);
+    for (const std::string_view text : texts) {
+      append(static_cast<std::uint32_t>(text.size()));
+      waiting_ += text;
+    }
+    if (waiting_.size() >= 4096) flush();
+  }
+
+  void flush() {
+    std::string_view left = waiting_;
+    while (!left.empty()) {
+      const ssize_t written = ::write(fd_, left.data(), left.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) ::_exit(1);
+      left.remove_prefix(static_cast<std::size_t>(written));
+    }
+    waiting_.clear();
+  }
+
+ private:
+  void append(std::uint32_t number) {
+    char bytes[sizeof number];
+    store_le(bytes, number);
+    waiting_.append(bytes, sizeof bytes);
+  }
+
+  int fd_;
+  std::string waiting_;
+};
+
+Result<void> walk_rows(Txn& txn, Table table, CheckDepth depth) {
+  if (!txn.has(table)) return {};
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table));
+  const bool is_all = depth == CheckDepth::all;
+  PENSTOCK_TRY_ASSIGN(bool found, is_all ? cursor.first() : cursor.last());
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; found && (is_all || i < recent_rows); ++i) {
+    hash ^= hash_of(cursor.value());  // reads every page of it
+    PENSTOCK_TRY_ASSIGN(found, is_all ? cursor.next() : cursor.previous());
+  }
+  volatile std::uint64_t sink = hash;
+  static_cast<void>(sink);
+  return {};
+}
+
+/// Takes pages from LMDB's list of free ones, as the next commit will, and gives them back.
+Result<void> try_write(Env& env) {
+  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_write());
+  const std::string value(2 * env.page_size(), 'x');
+  for (int i = 0; i < trial_writes; ++i) {
+    const auto put = txn.put(Table::state, fmt::format("~{}", i), value);
+    if (!put.ok() && put.error().code == Errc::full) return {};  // no finding: it can be full
+    PENSTOCK_TRY(put);
+  }
+  return {};
+}
+
+Result<void> tell_positions(Txn& txn, std::uint32_t epoch, Teller& teller) {
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&position_prefix, 1}));
+  while (found && cursor.key().substr(0, 1) == std::string_view(&position_prefix, 1)) {
+    if (const auto record = decode_position(epoch, cursor.key(), cursor.value())) {
+      teller.tell(position_kind, {record->owner, record->part, record->bytes});
+    }
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return {};
+}
+
+/// What can be read comes first, so that it is told even if the rest ends the child.
+Result<void> look(const std::filesystem::path& file, std::uint64_t map_bytes, CheckDepth depth,
+                  Teller& teller) {
+  PENSTOCK_TRY_ASSIGN(const auto env, open_whole(file, map_bytes));
+  {
+    PENSTOCK_TRY_ASSIGN(Txn txn, env->begin_read());
+    PENSTOCK_TRY_ASSIGN(const auto identity, txn.get(Table::state, identity_key));
+    if (identity) {
+      const std::uint32_t epoch = epoch_of(*identity);
+      teller.tell(epoch_kind, {epoch_text(epoch)});
+      PENSTOCK_TRY(tell_positions(txn, epoch, teller));
+    }
+    teller.flush();
+  }
+  PENSTOCK_TRY_ASSIGN(const State state, read_state(*env));
+  for (const auto& [id, record] : state.streams) {
+    teller.tell(stream_kind, {record.name, std::to_string(record.place.next_seq)});
+  }
+  teller.flush();
+  {
+    PENSTOCK_TRY_ASSIGN(Txn txn, env->begin_read());
+    for (const Table table : {Table::high, Table::normal, Table::low, Table::parked}) {
+      PENSTOCK_TRY(walk_rows(txn, table, depth));
+    }
+  }
+  return try_write(*env);
+}
+
+unsigned patience_s(const std::filesystem::path& file, CheckDepth depth) {
+  if (depth == CheckDepth::recent) return seconds_max;
+  struct stat info = {};
+  if (::stat(file.c_str(), &info) != 0) return seconds_max;
+  return seconds_max +
+         static_cast<unsigned>(static_cast<std::uint64_t>(info.st_size) / slow_disk_bytes_per_s);
+}
+
+[[noreturn]] void run_child(const std::filesystem::path& file, std::uint64_t map_bytes,
+                            CheckDepth depth, int pipe_fd) {
+  for (const int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM, SIGINT, SIGTERM}) {
+    ::signal(number, SIG_DFL);
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  const rlimit no_core = {0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  // What LMDB's own assertions write would say nothing to a user. The descriptor stays taken: it
+  // must not become that of the file.
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nowhere < 0 || ::dup2(nowhere, STDERR_FILENO) < 0) ::_exit(1);
+  ::alarm(patience_s(file, depth));
+  {
+    Teller teller(pipe_fd);
+    const Result<void> result = look(file, map_bytes, depth, teller);
+    const char code = static_cast<char>(result.ok() ? Errc::stopped : result.error().code);
+    teller.tell(end_kind,
+                {{&code, 1}, result.ok() ? "ok" : "", result.ok() ? "" : result.error().text});
+  }
+  ::_exit(0);
+}
+
+/// All that the child wrote, until it closed the pipe.
+std::string read_all(int fd) {
+  std::string all;
+  char bytes[65536];
+  for (;;) {
+    const ssize_t size = ::read(fd, bytes, sizeof bytes);
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) return all;
+    all.append(bytes, static_cast<std::size_t>(size));
+  }
+}
+
+/// The texts of one record; empty if it is cut short.
+std::vector<std::string> take_record(std::string_view& told, char& kind) {
+  constexpr std::size_t head = 1 + sizeof(std::uint32_t);
+  if (told.size() < head) return {};
+  kind = told[0];
+  const auto size = load_le<std::uint32_t>(told.data() + 1);
+  if (size > record_max || told.size() - head < size) return {};
+  std::string_view rest = told.substr(head, size);
+  told.remove_prefix(head + size);
+  std::vector<std::string> texts;
+  while (rest.size() >= sizeof(std::uint32_t)) {
+    const auto length = load_le<std::uint32_t>(rest.data());
+    rest.remove_prefix(sizeof length);
+    texts.emplace_back(rest.substr(0, length));
+    rest.remove_prefix(std::min<std::size_t>(length, rest.size()));
+  }
+  return texts;
+}
+
+std::string end_of_child(int status) {
+  if (!WIFSIGNALED(status)) return "the check ended without a result";
+  if (WTERMSIG(status) == SIGALRM) return "the check did not come to an end";
+  return fmt::format("reading it ends in a crash ({})", ::strsignal(WTERMSIG(status)));
+}
+
+Result<Checked> read_report(std::string_view told, int status) {
+  Checked checked;
+  char kind = 0;
+  for (auto texts = take_record(told, kind); !texts.empty(); texts = take_record(told, kind)) {
+    if (kind == epoch_kind) {
+      checked.epoch = static_cast<std::uint32_t>(std::stoul(texts[0], nullptr, 16));
+    } else if (kind == position_kind && texts.size() == 3) {
+      checked.positions.push_back({texts[0], texts[1], texts[2]});
+    } else if (kind == stream_kind && texts.size() == 2) {
+      checked.streams.push_back({texts[0], std::stoull(texts[1])});
+    } else if (kind == end_kind && texts.size() == 3) {
+      const auto code = static_cast<Errc>(texts[0].empty() ? '\0' : texts[0][0]);
+      checked.is_sound = texts[1] == "ok";
+      checked.problem = texts[2];
+      if (!checked.is_sound && code != Errc::corrupt) return Error{code, checked.problem};
+      return checked;
+    }
+  }
+  checked.problem = end_of_child(status);
+  return checked;
+}
+
+}  // namespace
+
+Result<Checked> check_apart(const std::filesystem::path& file, std::uint64_t map_bytes,
+                            CheckDepth depth) {
+  int ends[2] = {-1, -1};
+  if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("check the buffer: pipe");
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return errno_error("check the buffer: fork");
+  if (child == 0) run_child(file, map_bytes, depth, write_end.get());
+  write_end = UniqueFd();
+  const std::string told = read_all(read_end.get());
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return read_report(told, status);
+}
+
+}  // namespace penstock::buffer

@@ -101,6 +101,18 @@ bool journald_feed(const path& folder, std::size_t index) {
   return true;
 }
 
+std::string http_yaml(const path& folder) {
+  return fmt::format("path: /\nlisten: tcp://127.0.0.1:{}\n", port_of(folder));
+}
+bool http_feed(const path& folder, std::size_t index) {
+  const UniqueFd fd = connect_tcp(port_of(folder));
+  const std::string body = fmt::format("{{\"index\":{}}}", index);
+  send_all(fd.get(), fmt::format("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                                 "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+                                 body.size(), body));
+  return receive_all(fd.get()).find(" 204 ") != std::string::npos;
+}
+
 constexpr Fixture all[] = {
     {"file", file_yaml, file_feed},
     {"host", host_yaml, host_feed},
@@ -109,6 +121,7 @@ constexpr Fixture all[] = {
     {"syslog", syslog_yaml, syslog_feed, true, take_port},
     {"journald", journald_yaml, journald_feed},
     {"modbus", modbus_yaml, modbus_feed, false, modbus_take_away},
+    {"http", http_yaml, http_feed, true, take_port},
 };
 
 }  // namespace

@@ -79,7 +79,10 @@ Result<void> FakeSession::push(connectors::Chunk& chunk) {
   return {};
 }
 
-Result<void> FakeSession::flush() { return {}; }
+Result<void> FakeSession::flush() {
+  if (flush_hook) flush_hook(*this);
+  return {};
+}
 
 bool FakeSession::sleep_for(std::chrono::microseconds time) {
   if (hook) hook(*this);

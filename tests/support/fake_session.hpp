@@ -52,6 +52,8 @@ class FakeSession final : public connectors::Session {
   void request_stop();
   /// Called after each push and before each sleep, on the connector's thread.
   std::function<void(FakeSession&)> hook;
+  /// Called in each flush before it returns, on the connector's thread.
+  std::function<void(FakeSession&)> flush_hook;
   /// From the n-th push on (counted from 1) push refuses with `stopped`, as in a stop while it
   /// blocks.
   std::size_t refuse_from_push = 0;

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,8 +43,12 @@ std::string receive_all(int fd);
 class RunningConnector {
  public:
   explicit RunningConnector(connectors::Connector& connector,
-                            std::function<void(FakeSession&)> hook = {}) {
+                            std::function<void(FakeSession&)> hook = {},
+                            std::function<void(FakeSession&)> flush_hook = {},
+                            std::map<std::string, std::string, std::less<>> positions = {}) {
     session.hook = std::move(hook);
+    session.flush_hook = std::move(flush_hook);
+    session.set_positions(std::move(positions));
     thread_ = std::thread([this, &connector] { result_ = connector.run(session); });
   }
   ~RunningConnector() { static_cast<void>(stop()); }

@@ -1,0 +1,3 @@
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET GLOBAL libmicrohttpd)
+pkg_check_modules(HTTP_ZLIB REQUIRED IMPORTED_TARGET GLOBAL zlib)
+set(PENSTOCK_CONNECTOR_LINKS PkgConfig::MICROHTTPD PkgConfig::HTTP_ZLIB Threads::Threads)

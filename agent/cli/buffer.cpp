@@ -86,6 +86,7 @@ void add_buffer_command(CLI::App& app, const Globals& globals, int& exit_code) {
   add_buffer_export(*command, frame);
   add_plain(*command, frame, "verify", "Read every row and check it; exit code 65 on damage",
             show_verify);
+  add_buffer_salvage(*command, frame);
   command->footer(
       "Example:\n  penstock buffer stat -c penstock.yaml\n"
       "  penstock buffer peek app --last 5\n"

@@ -48,6 +48,11 @@ Answer open_and_run(const config::BufferSettings& settings, const daemon::Contro
 
 }  // namespace
 
+fs::path buffer_directory(const Globals& globals, const fs::path& dir) {
+  set_up_logging_for(globals, "warn");
+  return dir.empty() ? buffer_settings_or_default(globals).path : dir;
+}
+
 Answer access_buffer(const Globals& globals, const fs::path& dir,
                      const daemon::ControlRequest& request, daemon::LineSink& sink) {
   set_up_logging_for(globals, "warn");

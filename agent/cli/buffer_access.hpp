@@ -17,4 +17,7 @@ namespace penstock::cli {
 daemon::Answer access_buffer(const Globals& globals, const std::filesystem::path& dir,
                              const daemon::ControlRequest& request, daemon::LineSink& sink);
 
+/// The directory that the buffer commands mean: `dir`, or as the configuration says.
+std::filesystem::path buffer_directory(const Globals& globals, const std::filesystem::path& dir);
+
 }  // namespace penstock::cli

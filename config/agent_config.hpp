@@ -38,6 +38,7 @@ struct BufferSettings {
   std::uint64_t keep_free = 0;
   bool preallocate = true;
   double write_budget_bytes_per_s = 0;  ///< 0: no budget
+  std::chrono::microseconds max_age{};  ///< 0: off
   CommitSettings commit;
 };
 
@@ -83,7 +84,10 @@ struct ConnectorEntry {
   std::string type;
   std::map<std::string, std::string> tags;
   std::uint32_t streams_max = 4096;
-  Section section;  ///< the type's own options
+  std::string when_full = "auto";     ///< auto | block | drop_oldest | drop_newest
+  std::string priority = "normal";    ///< high | normal | low
+  std::uint64_t share_bytes_max = 0;  ///< 0: all of the buffer
+  Section section;                    ///< the type's own options
 };
 
 struct AgentConfig {
@@ -126,7 +130,7 @@ Result<LoadedConfig> load(const LoadRequest& request, Diagnostics& diagnostics);
 /// The tables of the fixed sections, for describe, schema and the documents.
 std::span<const Option>
 root_options();  ///< agent, buffer, upstream, defaults (connectors is apart)
-std::span<const Option> connector_common_options();  ///< type, tags, max_streams
+std::span<const Option> connector_common_options();  ///< type, tags, max_streams …
 
 /// JSON Schema (draft 2020-12) of the whole file for these types.
 std::string json_schema(std::span<const TypeOptions> types);

@@ -8,6 +8,7 @@
 #include "agent/base/wire.hpp"
 #include "config/broker.hpp"
 #include "config/codes.hpp"
+#include "config/quantity.hpp"
 #include "config/topic.hpp"
 #include "config/yaml.hpp"
 
@@ -101,7 +102,22 @@ void Checks::check_tags(const Section& section) {
   }
 }
 
+void Checks::check_share(const Section& section, std::uint64_t max_size) {
+  constexpr std::uint64_t share_min = std::uint64_t{1} << 20;
+  if (!is_good(section, "max_share") || !section.has_written("max_share")) return;
+  QuantityFault fault;
+  const auto share = parse_share(section.text("max_share"), max_size, &fault);
+  if (!share) {
+    report(fault.is_missing_unit ? code::needs_unit : code::bad_quantity, section, "max_share",
+           {"\"max_share\" " + fault.message, fault.help, ""});
+  } else if (*share != 0 && *share < share_min) {
+    report(code::out_of_bounds, section, "max_share",
+           {"\"max_share\" must be at least 1MiB", "", ""});
+  }
+}
+
 void Checks::check_buffer(const Section& buffer) {
+  if (is_good(buffer, "max_size")) check_share(buffer, buffer.size("max_size"));
   const Section commit = buffer.section("commit");
   if (is_good(buffer, "path") && buffer.has("path") && buffer.text("path").empty()) {
     report(code::inconsistent, buffer, "path", {"the buffer's path is empty", "", ""});

@@ -20,6 +20,8 @@ class Checks {
 
   void check_agent(const Section& agent);
   void check_tags(const Section& section);
+  /// max_share of the section, which has one; at least what a commit of small batches takes.
+  void check_share(const Section& section, std::uint64_t max_size);
   void check_buffer(const Section& buffer);
   void check_upstream(const Section& upstream);
 

@@ -199,12 +199,20 @@ class Loader {
       const Section common =
           SectionMaker::make(root_, &entry, connector_common_options(), path, &diagnostics_);
       checks.check_tags(common);
+      checks.check_share(common, config.buffer.max_size);
       if (type == nullptr) continue;
       config.connectors.push_back(
           {entry.key, common.text("type"), common.text_map("tags"),
            static_cast<std::uint32_t>(common.integer("max_streams")),
+           own_or(common, buffer, "when_full"), own_or(common, buffer, "priority"),
+           parse_share(own_or(common, buffer, "max_share"), config.buffer.max_size).value_or(0),
            SectionMaker::make(root_, &entry, type->options, path, &diagnostics_)});
     }
+  }
+
+  /// What a connector says itself, or what the buffer says for all.
+  static std::string own_or(const Section& own, const Section& buffer, std::string_view name) {
+    return own.has_written(name) ? own.text(name) : buffer.text(name);
   }
 
   void fill_agent(const Section& agent, AgentSettings& settings) {
@@ -234,6 +242,7 @@ class Loader {
     settings.keep_free = buffer.size("keep_free");
     settings.preallocate = buffer.boolean("preallocate");
     settings.write_budget_bytes_per_s = buffer.rate("write_budget");
+    settings.max_age = buffer.duration("max_age");
     const Section commit = buffer.section("commit");
     settings.commit = {commit.duration("every"), commit.duration("max_delay"),
                        commit.size("bytes")};

@@ -199,6 +199,19 @@ std::optional<double> parse_rate(std::string_view text, QuantityFault* fault) {
   return static_cast<double>(*bytes) / static_cast<double>(unit->factor);
 }
 
+std::optional<std::uint64_t> parse_share(std::string_view text, std::uint64_t whole,
+                                         QuantityFault* fault) {
+  if (text == "off") return 0;
+  if (text.empty() || text.back() != '%') return parse_size(text, fault);
+  const auto percent = parse_number(text.substr(0, text.size() - 1));
+  if (!percent || *percent <= 0 || *percent > 100) {
+    set_fault(fault, false, fmt::format("is no share: {}", penstock::quoted(text)),
+              "write 1% to 100%, a size, or off");
+    return std::nullopt;
+  }
+  return static_cast<std::uint64_t>(static_cast<double>(whole) * *percent / 100);
+}
+
 std::optional<double> parse_quantity(OptionType type, std::string_view text, QuantityFault* fault) {
   if (type == OptionType::rate) return parse_rate(text, fault);
   if (type == OptionType::size) {

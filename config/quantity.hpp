@@ -24,6 +24,9 @@ std::optional<double> parse_rate(std::string_view text, QuantityFault* fault = n
 std::optional<std::uint64_t> parse_size(std::string_view text, QuantityFault* fault = nullptr);
 std::optional<std::chrono::microseconds> parse_duration(std::string_view text,
                                                         QuantityFault* fault = nullptr);
+/// Bytes of "25%" of a whole, or of a size; 0: "off".
+std::optional<std::uint64_t> parse_share(std::string_view text, std::uint64_t whole,
+                                         QuantityFault* fault = nullptr);
 /// Any of the three as a number that can be compared with bounds of the same type.
 std::optional<double> parse_quantity(OptionType type, std::string_view text,
                                      QuantityFault* fault = nullptr);

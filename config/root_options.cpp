@@ -5,7 +5,8 @@ namespace penstock::config {
 namespace {
 
 constexpr std::string_view log_levels[] = {"trace", "debug", "info", "warn", "error"};
-constexpr std::string_view full_policies[] = {"auto"};
+constexpr std::string_view full_policies[] = {"auto", "block", "drop_oldest", "drop_newest"};
+constexpr std::string_view priorities[] = {"high", "normal", "low"};
 constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
 constexpr std::string_view compressions[] = {"none", "zstd", "gzip"};
 constexpr std::string_view formats[] = {"json", "ndjson", "influx", "cbor"};
@@ -90,6 +91,22 @@ constexpr Option buffer_options[] = {
             "and a loss record says so",
      .default_text = "auto",
      .choices = full_policies},
+    {.name = "priority",
+     .type = OptionType::choice,
+     .doc = "Which connectors are sent first; the lowest make room first",
+     .default_text = "normal",
+     .choices = priorities},
+    {.name = "max_share",
+     .type = OptionType::text,
+     .doc = "The most that one connector may take of the buffer: a percentage or a size; off: all",
+     .default_text = "off"},
+    {.name = "max_age",
+     .type = OptionType::duration,
+     .doc = "Events that were stored longer ago than this become loss records; only time with the "
+            "buffer open counts, whatever the clock says",
+     .default_text = "off",
+     .min = "1m",
+     .may_be_off = true},
 };
 
 constexpr Option tls_options[] = {
@@ -262,6 +279,22 @@ constexpr Option common_options[] = {
      .default_text = "4096",
      .min = "1",
      .max = "65536"},
+    {.name = "when_full",
+     .type = OptionType::choice,
+     .doc = "What happens when the buffer, or its share, is full; `buffer.when_full` unless given",
+     .choices = full_policies,
+     .example = "drop_newest"},
+    {.name = "priority",
+     .type = OptionType::choice,
+     .doc = "Whether it is sent before others, and makes room after them; `buffer.priority` unless "
+            "given",
+     .choices = priorities,
+     .example = "high"},
+    {.name = "max_share",
+     .type = OptionType::text,
+     .doc = "The most that it may take of the buffer, as `25%` or `64MiB`; `buffer.max_share` "
+            "unless given",
+     .example = "25%"},
 };
 
 }  // namespace

@@ -136,6 +136,17 @@ class Screen {
       line += fmt::format(", {} restarts", number(connector, "restarts"));
     }
     print(line);
+    const std::uint64_t share = number(connector, "share_bytes_max");
+    const std::uint64_t dropped = number(connector, "dropped_events");
+    const std::uint64_t expired = number(connector, "expired_events");
+    if (share + dropped + expired == 0) return;
+    std::string kept = human_size(number(connector, "stored_bytes"));
+    if (share > 0) kept += " of its " + human_size(share);
+    print(label("") +
+          fmt::format("stored {}; {}", kept,
+                      colored(fmt::format("{} dropped, {} expired", human_count(dropped),
+                                          human_count(expired)),
+                              dropped + expired > 0 ? Color::red : Color::none, color_)));
   }
 
   const bool color_;

@@ -218,8 +218,13 @@ Answer Agent::handle(const ControlRequest& request, LineSink& sink) const {
   facts.intake = intake_->stats();
   if (forwarder_) facts.upstream = forwarder_->stats();
   const std::vector<ConnectorStatus> statuses = supervisor_->status();
+  const std::vector<buffer::GroupStats> groups = store_->group_stats();
   for (std::size_t i = 0; i < statuses.size(); ++i) {
-    facts.connectors.push_back({statuses[i], sessions_[i]->stats()});
+    ConnectorReport report{statuses[i], sessions_[i]->stats()};
+    for (const buffer::GroupStats& group : groups) {
+      if (group.name == statuses[i].name) report.stored = group;
+    }
+    facts.connectors.push_back(std::move(report));
   }
   sink.line(status_json(facts));
   return {};

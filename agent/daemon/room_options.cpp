@@ -38,7 +38,8 @@ pipeline::IntakeOptions intake_options(const config::AgentConfig& config, const 
   options.build_time_us = PENSTOCK_BUILD_TIME_S * std::int64_t{1'000'000};
   options.commit_every = config.buffer.commit.every;
   options.commit_max_delay = config.buffer.commit.max_delay;
-  options.commit_bytes = config.buffer.commit.bytes;
+  // So that what is taken before sources are told to wait never fills a small buffer.
+  options.commit_bytes = std::min(config.buffer.commit.bytes, config.buffer.max_size / 32);
   options.write_budget_bytes_per_s = config.buffer.write_budget_bytes_per_s;
   if (config.upstream) {
     options.batch_events_max = config.upstream->batch_events_max;
@@ -48,11 +49,29 @@ pipeline::IntakeOptions intake_options(const config::AgentConfig& config, const 
   return options;
 }
 
+namespace {
+
+buffer::WhenFull when_full_of(const std::string& text, bool is_rereadable) {
+  if (text == "block") return buffer::WhenFull::block;
+  if (text == "drop_oldest") return buffer::WhenFull::drop_oldest;
+  if (text == "drop_newest") return buffer::WhenFull::drop_newest;
+  return is_rereadable ? buffer::WhenFull::block : buffer::WhenFull::drop_oldest;
+}
+
+buffer::Priority priority_of(const std::string& text) {
+  if (text == "high") return buffer::Priority::high;
+  return text == "low" ? buffer::Priority::low : buffer::Priority::normal;
+}
+
+}  // namespace
+
 pipeline::SourceOptions source_options(const BuiltConnector& built) {
   pipeline::SourceOptions options;
   options.name = built.entry->name;
   options.type = built.entry->type;
-  options.is_rereadable = built.type->is_rereadable;
+  options.when_full = when_full_of(built.entry->when_full, built.type->is_rereadable);
+  options.priority = priority_of(built.entry->priority);
+  options.share_bytes_max = built.entry->share_bytes_max;
   options.tags = built.entry->tags;
   options.streams_max = built.entry->streams_max;
   return options;

@@ -31,7 +31,8 @@ std::string buffer_json(const StatusFacts& facts) {
       .number("max_size", facts.store.max_size)
       .number("file_bytes", facts.store.file_bytes)
       .number("oldest_age_s", facts.store.oldest_age_s)
-      .number("dropped_events", facts.store.dropped_events);
+      .number("dropped_events", facts.store.dropped_events)
+      .number("expired_events", facts.store.expired_events);
   return json.take();
 }
 
@@ -88,6 +89,11 @@ std::string connector_json(const ConnectorReport& report) {
       .number("streams", report.stats.streams)
       .time("last_event", report.stats.last_event_unix_us)
       .number("queued_bytes", report.stats.queued_bytes)
+      .number("stored_rows", report.stored.rows)
+      .number("stored_bytes", report.stored.bytes)
+      .number("share_bytes_max", report.stored.share_bytes_max)
+      .number("dropped_events", report.stored.dropped_events)
+      .number("expired_events", report.stored.expired_events)
       .boolean("is_held_back", report.stats.is_waiting);
   return json.take();
 }
@@ -105,7 +111,7 @@ Health judge_connectors(const std::vector<ConnectorReport>& connectors,
                         std::vector<std::string>& problems) {
   std::size_t failed = 0;
   std::size_t waiting = 0;
-  for (const auto& [status, stats] : connectors) {
+  for (const auto& [status, stats, stored] : connectors) {
     if (status.state == ConnectorState::failed) {
       ++failed;
       problems.push_back(fmt::format("connector {} is down: {}", status.name, status.last_error));
@@ -143,7 +149,7 @@ Health judge(const StatusFacts& facts, std::vector<std::string>& problems) {
                                        facts.store.dropped_events));
   }
   if (facts.intake.is_holding_back) {
-    note(Health::degraded, "the buffer is nearly full: sources that can wait do");
+    note(Health::degraded, "the buffer is nearly full: sources that wait rather than lose do");
   }
   if (facts.upstream && facts.upstream->state != forward::ForwardStats::State::connected) {
     note(Health::degraded, "the upstream is not connected");

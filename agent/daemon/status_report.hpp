@@ -19,6 +19,7 @@ namespace penstock::daemon {
 struct ConnectorReport {
   ConnectorStatus status;
   pipeline::SourceStats stats;
+  buffer::GroupStats stored = {};
 };
 
 /// Everything the report is made from, at one moment.

@@ -40,6 +40,7 @@ buffer::StoreOptions store_options(const config::AgentConfig& config) {
   options.max_size = config.buffer.max_size;
   options.keep_free = config.buffer.keep_free;
   options.preallocate = config.buffer.preallocate;
+  options.max_age_us = config.buffer.max_age.count();
   options.device = config.agent.id;
   options.machine_id = machine_id();
   return options;

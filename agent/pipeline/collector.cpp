@@ -163,9 +163,7 @@ Result<Batcher::StreamIndex> Collector::open_stream(const Lane& lane, std::strin
   const SourceOptions& source = lane.source->options;
   const std::string name = stream_name(source.name, part);
   PENSTOCK_TRY_ASSIGN(const buffer::StreamState state,
-                      store_.open_stream(name, source.priority,
-                                         source.is_rereadable ? buffer::WhenFull::block
-                                                              : buffer::WhenFull::drop_oldest));
+                      store_.open_stream(name, source.priority, source.when_full));
   ++lane.source->streams;
   // A stream of an earlier session may have numbers that are given but not yet durable.
   if (const auto known = streams_.find(name); known != streams_.end()) return known->second;
@@ -209,6 +207,7 @@ void Collector::encode(Lane& lane, const Chunk& chunk, ClockMembers clock) {
   Source& source = *lane.source;
   source.events += events;
   source.bytes += batcher_.bytes() - bytes_before;
+  source.taken_bytes += batcher_.bytes() - bytes_before;
   source.lost += lost;
   source.cut += cut;
   if (events > 0) source.last_event_unix_us = now_us;

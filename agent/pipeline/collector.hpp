@@ -98,6 +98,7 @@ class Collector {
   void store_failed(const Error& error);
   void commit_succeeded(const buffer::CommitReport& report, std::int64_t began_us);
   void publish_positions();
+  void tell_losses(const buffer::CommitReport& report);
   std::chrono::microseconds time_to_next_step();
 
   const IntakeOptions options_;
@@ -132,6 +133,9 @@ class Collector {
   Errc failure_ = Errc::stopped;  // logged last
   std::int64_t failing_since_us_ = 0;
   std::int64_t retry_us_ = 0;  // nothing is done before
+  std::uint64_t untold_dropped_ = 0;
+  std::uint64_t untold_expired_ = 0;
+  std::int64_t losses_told_us_ = 0;
 
   mutable std::mutex stats_mutex_;  // guards: stats_
   IntakeStats stats_;

@@ -70,7 +70,7 @@ void Collector::look_at_store() {
   const bool was_holding_back = std::exchange(is_holding_back_, store_.is_nearly_full());
   if (is_holding_back_ != was_holding_back) {
     if (is_holding_back_) {
-      log_.warn("event=buffer_nearly_full effect=\"sources that can be read again wait\"");
+      log_.warn("event=buffer_nearly_full effect=\"sources that wait rather than lose do\"");
     } else {
       log_.info("event=buffer_has_room");
     }
@@ -79,7 +79,7 @@ void Collector::look_at_store() {
   }
   if (!store_.has_pending_trims()) return;
   // Sources wait for the room that the trims will make.
-  if (is_holding_back_ && inbox_.has_waiting_rereadable()) {
+  if (inbox_.has_held(is_holding_back_)) {
     pace_.note_rows(now_us);
   } else {
     pace_.note_idle_work(now_us);
@@ -93,7 +93,8 @@ bool Collector::is_commit_due() {
 }
 
 microseconds Collector::time_to_next_step() {
-  const microseconds poll = is_holding_back_ ? holding_back_poll : idle_poll;
+  const bool is_waited_for = is_holding_back_ || inbox_.has_held(false);
+  const microseconds poll = is_waited_for ? holding_back_poll : idle_poll;
   const std::int64_t now_us = clock_.steady_us();
   const std::int64_t due_us = pace_.due_us(now_us, batcher_.bytes());
   return std::min(poll, microseconds(std::max(due_us - now_us, std::int64_t{0})));
@@ -150,6 +151,11 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
               failures_);
   }
   publish_positions();
+  for (Source* source : inbox_.limited_sources()) {
+    source->stored_bytes = store_.group_bytes(source->options.name);
+    source->taken_bytes = 0;
+  }
+  tell_losses(report);
   const auto took_us = static_cast<std::uint64_t>(now_us - began_us);
   {
     const std::lock_guard lock(stats_mutex_);
@@ -160,6 +166,7 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
     stats_.commits += 1;
     stats_.commits_stretched += is_stretched_;
     stats_.dropped_events += report.dropped_events;
+    stats_.expired_events += report.expired_events;
     stats_.commit_us_total += took_us;
     stats_.commit_us_last = took_us;
     stats_.commit_us_max = std::max(stats_.commit_us_max, took_us);
@@ -176,6 +183,19 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
   position_bytes_ = 0;
   rows_ = {};
   batcher_.clear();
+}
+
+/// Once per minute at most, and then what went since.
+void Collector::tell_losses(const buffer::CommitReport& report) {
+  constexpr std::int64_t pause_us = 60'000'000;
+  untold_dropped_ += report.dropped_events;
+  untold_expired_ += report.expired_events;
+  if (untold_dropped_ + untold_expired_ == 0) return;
+  const std::int64_t now_us = clock_.steady_us();
+  if (losses_told_us_ != 0 && now_us - losses_told_us_ < pause_us) return;
+  losses_told_us_ = now_us;
+  log_.warn("event=events_lost dropped={} expired={} effect=\"loss records in their place\"",
+            std::exchange(untold_dropped_, 0), std::exchange(untold_expired_, 0));
 }
 
 /// The sessions see the positions, the flushes return, and lanes of closed sources are forgotten.

@@ -24,6 +24,13 @@ Error stopped() { return Error{Errc::stopped, "stop was asked for"}; }
 Source::Source(SourceOptions source_options)
     : options(std::move(source_options)), owner(options.type + '\0' + options.name) {}
 
+bool Source::is_held(bool is_nearly_full) const {
+  if (options.when_full != buffer::WhenFull::block) return false;
+  const bool is_share_used =
+      options.share_bytes_max != 0 && stored_bytes + taken_bytes >= options.share_bytes_max;
+  return is_nearly_full || is_share_used;
+}
+
 Result<Source*> Inbox::open(const SourceOptions& options) {
   const Lock lock(mutex_);
   for (auto& source : sources_) {
@@ -115,11 +122,11 @@ void Inbox::shut() {
   for (auto& source : sources_) source->changed.notify_all();
 }
 
-bool Inbox::take(bool skip_rereadable, Taken& out) {
+bool Inbox::take(bool is_nearly_full, Taken& out) {
   const Lock lock(mutex_);
   for (std::size_t tried = 0; tried < sources_.size(); ++tried) {
     Source& source = *sources_[next_++ % sources_.size()];
-    if (source.queue.empty() || (skip_rereadable && source.options.is_rereadable)) continue;
+    if (source.queue.empty() || source.is_held(is_nearly_full)) continue;
     out.source = &source;
     out.chunk = std::move(source.queue.front());
     source.queue.pop_front();
@@ -172,25 +179,34 @@ void Inbox::made_durable(const std::vector<DurablePosition>& positions,
   });
 }
 
-bool Inbox::is_flush_ready(bool skip_rereadable) const {
+bool Inbox::is_flush_ready(bool is_nearly_full) const {
   const Lock lock(mutex_);
   bool is_waiting = false;
   for (const auto& source : sources_) {
     if (source->flush_target <= source->durable) continue;
     if (source->flush_target <= source->taken) {
       is_waiting = true;
-    } else if (!skip_rereadable || !source->options.is_rereadable) {
+    } else if (!source->is_held(is_nearly_full)) {
       return false;
     }
   }
   return is_waiting;
 }
 
-bool Inbox::has_waiting_rereadable() const {
+bool Inbox::has_held(bool is_nearly_full) const {
   const Lock lock(mutex_);
-  return std::any_of(sources_.begin(), sources_.end(), [](const auto& source) {
-    return source->options.is_rereadable && !source->queue.empty();
+  return std::any_of(sources_.begin(), sources_.end(), [=](const auto& source) {
+    return !source->queue.empty() && source->is_held(is_nearly_full);
   });
+}
+
+std::vector<Source*> Inbox::limited_sources() const {
+  const Lock lock(mutex_);
+  std::vector<Source*> limited;
+  for (const auto& source : sources_) {
+    if (source->options.share_bytes_max != 0) limited.push_back(source.get());
+  }
+  return limited;
 }
 
 void Inbox::wait(std::chrono::microseconds time) {

@@ -28,6 +28,9 @@ using Positions = std::map<std::string, std::string, std::less<>>;
 struct Source {
   explicit Source(SourceOptions source_options);
 
+  /// Whether its chunks stay queued for now: it would rather wait than lose any.
+  bool is_held(bool is_nearly_full) const;
+
   const SourceOptions options;
   const std::string owner;  ///< of its positions in the store: "<type>\0<connector>"
 
@@ -45,6 +48,9 @@ struct Source {
   bool has_pushed_last = false;  // the one chunk that is taken after stop
   std::uint32_t waiting_pushes = 0;
   std::condition_variable changed;  // room, durable or stop: waited for by its connector
+
+  std::atomic<std::uint64_t> stored_bytes{0};  // that its rows take; kept where there is a share
+  std::uint64_t taken_bytes = 0;               // of text since then; intake only
 
   // Written by intake, read by any.
   std::atomic<std::uint64_t> events{0};
@@ -89,9 +95,8 @@ class Inbox {
     Source* source = nullptr;
     connectors::Chunk chunk;
   };
-  /// The next chunk, the sources in turn; false if there is none. skip_rereadable: sources that can
-  /// be read again wait.
-  bool take(bool skip_rereadable, Taken& out);
+  /// The next chunk, the sources in turn; false if there is none. Sources that are held wait.
+  bool take(bool is_nearly_full, Taken& out);
   /// It was not stored after all, and is the next of its source.
   void put_back(Taken& taken);
   /// Gives the memory of a chunk back.
@@ -102,9 +107,11 @@ class Inbox {
                     std::vector<const Source*>& gone);
   /// Whether a flush waits, and every chunk that a flush waits for has been taken (but those of
   /// sources that are held back).
-  bool is_flush_ready(bool skip_rereadable) const;
-  /// Whether chunks are queued that only skip_rereadable keeps back.
-  bool has_waiting_rereadable() const;
+  bool is_flush_ready(bool is_nearly_full) const;
+  /// Whether chunks are queued whose source is held.
+  bool has_held(bool is_nearly_full) const;
+  /// Those with a share of their own. Thread: intake, to which they stay valid until made_durable.
+  std::vector<Source*> limited_sources() const;
 
   /// Waits for a push, a flush, a stop or wake(); at most `time`.
   void wait(std::chrono::microseconds time);

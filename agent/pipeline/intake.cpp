@@ -35,6 +35,8 @@ Intake::~Intake() { static_cast<void>(stop()); }
 
 Result<std::unique_ptr<ConnectorSession>> Intake::open_session(const SourceOptions& options) {
   PENSTOCK_TRY_ASSIGN(Source * source, inbox_->open(options));
+  store_.set_policy(options.name, {options.priority, options.when_full, options.share_bytes_max});
+  if (options.share_bytes_max != 0) source->stored_bytes = store_.group_bytes(options.name);
   auto session = std::make_unique<ConnectorSession>(*inbox_, *source, clock_);
   if (session->stop_fd() < 0) return errno_error("eventfd");
   PENSTOCK_TRY_ASSIGN(Positions positions, read_positions(store_, source->owner));

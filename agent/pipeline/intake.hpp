@@ -52,13 +52,14 @@ struct IntakeStats {
   std::uint64_t commits_stretched = 0;  ///< waited for the write budget
   std::uint64_t commits_failed = 0;
   std::uint64_t dropped_events = 0;  ///< by the store, to make room
+  std::uint64_t expired_events = 0;  ///< by the store, for their age
   std::uint64_t commit_us_total = 0;
   std::uint64_t commit_us_last = 0;
   std::uint64_t commit_us_max = 0;
   std::int64_t last_commit_unix_us = 0;
   std::int64_t retrying_since_unix_us = 0;  ///< 0: the last commit succeeded
   std::string last_error;                   ///< of the commit that is being repeated, else ""
-  bool is_holding_back = false;             ///< the buffer is nearly full: sources that can wait do
+  bool is_holding_back = false;             ///< the buffer is nearly full: sources that wait do
   std::uint32_t streams = 0;
 };
 

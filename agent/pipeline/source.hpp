@@ -15,14 +15,15 @@ using Tags = std::map<std::string, std::string>;
 struct SourceOptions {
   std::string name;  ///< of the connector: also its stream, and the first part of its other streams
   std::string type;
-  /// Whether the source can be read again: then it waits when the buffer is nearly full, and its
-  /// batches are never dropped. Otherwise its oldest batches may become loss records.
-  bool is_rereadable = false;
+  /// block: it waits when the buffer is nearly full or its share is used up, and its batches are
+  /// never dropped. Otherwise its oldest, or its new ones, may become loss records.
+  buffer::WhenFull when_full = buffer::WhenFull::drop_oldest;
   Tags tags;  ///< besides the agent's; the same name wins over the agent's
   /// Distinct parts that get a stream of their own; later ones share the connector's own stream and
   /// carry the member `part`.
   std::uint32_t streams_max = 4096;
   buffer::Priority priority = buffer::Priority::normal;
+  std::uint64_t share_bytes_max = 0;  ///< that its rows may take of the buffer; 0: all of it
 };
 
 /// Counted since the session was opened. Events, bytes, lost and cut count what was taken from the

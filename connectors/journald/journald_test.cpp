@@ -102,10 +102,11 @@ TEST_CASE("an entry becomes an event with the fields that are wanted") {
 TEST_CASE("units, priority and matches choose entries") {
   const auto [yaml, wanted] = GENERATE(table<std::string, Texts>(
       {{"units: [web]\n", {"web says", "systemd of web", "last"}},
-       {"priority: err\n", {"db fails", "last"}},
+       {"min_priority: err\n", {"db fails", "last"}},
        {"matches: [_SYSTEMD_UNIT=db.service, _SYSTEMD_UNIT=web.service]\n",
         {"web says", "db fails", "last"}},
-       {"units: [web.service, db]\npriority: info\nmatches: [KIND=y]\n", {"db fails", "last"}}}));
+       {"units: [web.service, db]\nmin_priority: info\nmatches: [KIND=y]\n",
+        {"db fails", "last"}}}));
   CAPTURE(yaml);
   Bench bench;
   bench.yaml += yaml;
@@ -204,7 +205,7 @@ TEST_CASE("bad options name their place") {
   const std::string yaml =
       GENERATE(as<std::string>{}, "matches: [nonsense]\n", "matches: [\"=x\"]\n",
                "matches: [\"lower=x\"]\n", "directory: relative\n", "fields: {seq: MESSAGE}\n",
-               "fields: {a: message}\n", "priority: loud\n", "units: [\"\"]\n");
+               "fields: {a: message}\n", "min_priority: loud\n", "units: [\"\"]\n");
   CAPTURE(yaml);
   config::Diagnostics diagnostics;
   const auto section = config::Section::parse(yaml, type.options, diagnostics);

@@ -25,7 +25,7 @@ constexpr Option option_table[] = {
      .doc = "only entries of these systemd units, and of systemd about them; without a suffix "
             "`.service` is meant",
      .example = "ssh.service"},
-    {.name = "priority",
+    {.name = "min_priority",
      .type = OptionType::choice,
      .doc = "only entries of this priority and more urgent ones; entries without a priority are "
             "left out unless it is `debug`",
@@ -139,7 +139,7 @@ Result<Settings> read_settings(const config::Section& section) {
     }
   }
   settings.priority_max = static_cast<int>(
-      std::find(std::begin(priorities), std::end(priorities), section.text("priority")) -
+      std::find(std::begin(priorities), std::end(priorities), section.text("min_priority")) -
       std::begin(priorities));
   settings.this_boot_only = section.text("boot") == "current";
   settings.starts_at_beginning = section.text("start") == "beginning";

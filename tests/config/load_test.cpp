@@ -168,6 +168,35 @@ TEST_CASE("choices and switches", "[config]") {
   CHECK(run.values().connectors[0].section.text_list("collect") == std::vector<std::string>{"cpu"});
 }
 
+TEST_CASE("a connector says how it is kept, or takes what the buffer says", "[config]") {
+  const Run run(
+      "buffer: {max_size: 100MiB, when_full: drop_newest, priority: low, max_share: 50%, "
+      "max_age: 14d}\n"
+      "connectors:\n  a: {type: host}\n"
+      "  b: {type: host, when_full: block, priority: high, max_share: 8MiB}\n"
+      "  c: {type: host, max_share: off}\n");
+  INFO(run.text());
+  REQUIRE(run.is_ok());
+  CHECK(run.values().buffer.max_age == 14 * 24h);
+  const auto& all = run.values().connectors;
+  CHECK(all[0].when_full == "drop_newest");
+  CHECK(all[0].priority == "low");
+  CHECK(all[0].share_bytes_max == std::uint64_t{50} << 20);
+  CHECK(all[1].when_full == "block");
+  CHECK(all[1].priority == "high");
+  CHECK(all[1].share_bytes_max == std::uint64_t{8} << 20);
+  CHECK(all[2].share_bytes_max == 0);
+}
+
+TEST_CASE("a share that is none is told at its place", "[config]") {
+  for (const char* share : {"0%", "101%", "x%", "10", "1KiB"}) {
+    const Run run(std::string("connectors: {x: {type: host, max_share: \"") + share + "\"}}\n");
+    INFO(share << run.text());
+    CHECK_FALSE(run.is_ok());
+    CHECK(run.text().find("max_share") != std::string::npos);
+  }
+}
+
 TEST_CASE("warnings do not stop anything", "[config]") {
   const Variable password("PENSTOCK_T_PASSWORD", "hunter2");
   const Run run(

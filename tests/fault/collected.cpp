@@ -72,7 +72,7 @@ void Run::open() {
     pipeline::SourceOptions source;
     source.name = source_names[i];
     source.type = "test";
-    source.is_rereadable = i == 0;
+    if (i == 0) source.when_full = buffer::WhenFull::block;
     auto opened = inbox_->open(source);
     if (!opened.ok()) give_up("source: " + opened.error().text);
     sessions_.push_back(std::make_unique<pipeline::ConnectorSession>(*inbox_, **opened, clock_));

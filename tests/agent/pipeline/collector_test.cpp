@@ -32,7 +32,7 @@ struct Fixture {
     SourceOptions source;
     source.name = name;
     source.type = "test";
-    source.is_rereadable = is_rereadable;
+    if (is_rereadable) source.when_full = buffer::WhenFull::block;
     source.streams_max = streams_max;
     return *inbox->open(source).value();
   }
@@ -273,6 +273,33 @@ TEST_CASE("while the buffer is nearly full only sources that can be read again w
           std::map<std::string, buffer::WhenFull>{{"file", buffer::WhenFull::block},
                                                   {"udp", buffer::WhenFull::drop_oldest}});
   }
+}
+
+TEST_CASE("a source that used up its share waits alone, until there is room", "[collector]") {
+  Fixture f;
+  SourceOptions options;
+  options.name = "file";
+  options.type = "test";
+  options.when_full = buffer::WhenFull::block;
+  options.share_bytes_max = 1'000'000;
+  Source& file = *f.inbox->open(options).value();
+  Source& udp = f.open("udp");
+  f.push(file, 1);
+  f.run(2s);
+  f.store.set_group_bytes(1'000'000);
+  f.push(file, 1);
+  f.run(2s);  // what is stored is looked at after a commit
+  f.push(file, 1);
+  f.push(udp, 1);
+  f.run(2s);
+  CHECK(f.inbox->stats(file).queued_chunks == 1);
+  CHECK(f.shapes().back() == Shape{"udp:0+1"});
+  CHECK_FALSE(f.collector->stats().is_holding_back);
+  f.store.set_group_bytes(500'000);
+  f.store.set_pending_trims(true);
+  f.run(2s);
+  CHECK(f.inbox->stats(file).queued_chunks == 0);
+  CHECK(f.shapes().back() == Shape{"file:2+1"});
 }
 
 TEST_CASE("sources take turns, a chunk each", "[collector]") {

@@ -30,7 +30,7 @@ SourceOptions source(const std::string& name, bool is_rereadable = false) {
   SourceOptions options;
   options.name = name;
   options.type = "test";
-  options.is_rereadable = is_rereadable;
+  if (is_rereadable) options.when_full = buffer::WhenFull::block;
   return options;
 }
 

@@ -1,6 +1,7 @@
 // RecordingStore: a store in memory that checks the numbers, keeps every commit and fails on cue.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -53,7 +54,8 @@ class RecordingStore final : public buffer::Store {
                                           buffer::WhenFull when_full) override;
   std::string stream_name(std::uint32_t stream_id) const override;
   void set_policy(std::string_view, const buffer::GroupPolicy&) override {}
-  std::uint64_t group_bytes(std::string_view) const override { return 0; }
+  std::uint64_t group_bytes(std::string_view) const override { return group_bytes_; }
+  void set_group_bytes(std::uint64_t bytes) { group_bytes_ = bytes; }
   Result<std::optional<std::string>> position(std::string_view owner,
                                               std::string_view part) const override;
   Result<std::vector<std::string>> position_parts(std::string_view owner) const override;
@@ -97,6 +99,7 @@ class RecordingStore final : public buffer::Store {
   std::vector<std::string> offered_;
   std::deque<Errc> failures_;
   std::size_t attempts_ = 0;
+  std::atomic<std::uint64_t> group_bytes_{0};
   bool is_nearly_full_ = false;
   bool has_pending_trims_ = false;
   bool open_fails_ = false;

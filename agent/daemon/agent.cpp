@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "agent/daemon/buffer_commands.hpp"
 #include "agent/daemon/exit_code.hpp"
 #include "agent/daemon/machine.hpp"
@@ -15,6 +17,10 @@ namespace penstock::daemon {
 namespace {
 
 namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+constexpr milliseconds lock_patience{5'000};
+constexpr milliseconds lock_poll{50};
 
 int exit_code_of_listen(const Error& error) {
   if (error.code == Errc::full) return exit_try_again;
@@ -55,8 +61,14 @@ StartError Agent::open_store() {
   if (const auto marked = buffer::mark_crashes_in(path); !marked.ok()) {
     log_.warn("event=buffer_warning text={}", penstock::quoted(marked.error().text));
   }
-  Result<std::unique_ptr<buffer::Store>> store =
-      buffer::Store::open(store_options(config_.values), open_report_);
+  auto store = buffer::Store::open(store_options(config_.values), open_report_);
+  // A tool that reads a closed buffer is soon done; it must not keep the agent from starting.
+  for (milliseconds waited{0}; !store.ok() && is_buffer_held(path) && waited < lock_patience;
+       waited += lock_poll) {
+    std::this_thread::sleep_for(lock_poll);
+    open_report_ = {};
+    store = buffer::Store::open(store_options(config_.values), open_report_);
+  }
   if (store.ok()) {
     store_ = std::move(store).value();
     return {};

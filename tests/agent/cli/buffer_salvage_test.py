@@ -3,6 +3,7 @@
 
 tests/agent/cli/buffer_salvage_test.py PENSTOCK [-k PATTERN]
 """
+import fcntl
 import json
 import random
 
@@ -89,6 +90,17 @@ class Salvage(Case):
                 saved = self.messages(map(json.loads, out.read_text(encoding="utf-8").splitlines()))
                 self.assertEqual(len(saved), len(set(saved)))
                 self.assertLessEqual(set(saved), right)
+
+    def test_the_agent_waits_for_a_tool_that_holds_the_buffer(self):
+        config = self.collected(10)
+        with open(self.dir / "buffer/LOCK", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.append_lines(11, 20)
+            process = self.start("run", "-c", config)
+            self.ends(75, "buffer", "stat", "-c", config)
+            self.assertIsNone(process.poll())
+        self.until("all lines stored", lambda: self.stored_lines(config) == 20)
+        self.assertEqual(0, self.stopped(process)[0])
 
     def test_wrong_lines(self):
         config = self.lines_config()

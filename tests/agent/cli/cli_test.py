@@ -380,7 +380,7 @@ def patch_format_version(file, epoch):
     """Raises the format version in the identity record (docs/buffer-format.md): u32 version, u32 epoch."""
     content = file.read_bytes()
     number = int(epoch, 16)
-    patched = content.replace(struct.pack("<II", 1, number), struct.pack("<II", 2, number))
+    patched = content.replace(struct.pack("<II", 2, number), struct.pack("<II", 3, number))
     file.write_bytes(patched)
     return patched != content
 

@@ -107,7 +107,8 @@ std::size_t Framer::take_counted(std::string_view data, const Head& head, OnMess
     if (head.body_bytes > 0) on_message(body.substr(0, head.body_bytes), false);
     return head.head_bytes + head.body_bytes;
   }
-  if (body.size() < bytes_max_) return 0;
+  // One byte more tells whether the cut would split a character.
+  if (body.size() <= bytes_max_) return 0;
   const std::string_view front = cut_at_character(body, bytes_max_);
   on_message(front, true);
   skipped_bytes_ += head.body_bytes - front.size();

@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t depth_max = 32;
 
 constexpr unsigned parse_flags = rapidjson::kParseInsituFlag | rapidjson::kParseStopWhenDoneFlag |
-                                 rapidjson::kParseFullPrecisionFlag;
+                                 rapidjson::kParseNumbersAsStringsFlag;
 
 /// Makes events of what rapidjson's reader finds. Views of keys and strings live in the buffer
 /// that is parsed in place; what has to be put together lives in an arena.
@@ -50,16 +50,13 @@ class EventBuilder {
   // What rapidjson calls; false ends the parse.
   bool Null() { return value(std::monostate{}); }
   bool Bool(bool v) { return value(v); }
-  bool Int(int v) { return value(static_cast<std::int64_t>(v)); }
-  bool Uint(unsigned v) { return value(static_cast<std::int64_t>(v)); }
-  bool Int64(std::int64_t v) { return value(v); }
-  bool Uint64(std::uint64_t v) {
-    // So that a series whose numbers grow keeps its type for as long as it can.
-    if (v > std::numeric_limits<std::int64_t>::max()) return value(v);
-    return value(static_cast<std::int64_t>(v));
-  }
-  bool Double(double v) { return value(v); }
-  bool RawNumber(const char*, rapidjson::SizeType, bool) { return false; }
+  // Numbers come as text: rapidjson's own exact reading of doubles shifts by wild exponents.
+  bool Int(int) { return false; }
+  bool Uint(unsigned) { return false; }
+  bool Int64(std::int64_t) { return false; }
+  bool Uint64(std::uint64_t) { return false; }
+  bool Double(double) { return false; }
+  bool RawNumber(const char* text, rapidjson::SizeType size, bool);
   bool String(const char* text, rapidjson::SizeType size, bool) {
     return value(std::string_view(text, size));
   }
@@ -108,6 +105,18 @@ class EventBuilder {
   std::int64_t time_unix_us_ = 0;
   std::string_view part_;
 };
+
+bool EventBuilder::RawNumber(const char* text, rapidjson::SizeType size, bool) {
+  const auto reads_as = [&](auto& number) {
+    const auto [stop, error] = std::from_chars(text, text + size, number);
+    return error == std::errc() && stop == text + size;
+  };
+  // Signed first, so that a series whose numbers grow keeps its type for as long as it can.
+  if (std::int64_t number = 0; reads_as(number)) return value(number);
+  if (std::uint64_t number = 0; reads_as(number)) return value(number);
+  if (double number = 0; reads_as(number)) return value(number);
+  return fail("a number is too big or too small");
+}
 
 bool EventBuilder::Key(const char* text, rapidjson::SizeType size, bool) {
   const std::string_view key(text, size);

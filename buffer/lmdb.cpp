@@ -5,10 +5,12 @@
 #include <sys/statvfs.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace penstock::buffer {
 namespace {
 
+constexpr MDB_dbi free_list = 0;
 constexpr unsigned env_flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NORDAHEAD;
 
 MDB_val val(std::string_view bytes) { return {bytes.size(), const_cast<char*>(bytes.data())}; }
@@ -86,7 +88,6 @@ Result<bool> Txn::erase(Table table, std::string_view key) {
 }
 
 Result<std::uint64_t> Txn::pages() {
-  constexpr MDB_dbi free_list = 0;
   constexpr MDB_dbi main = 1;
   std::uint64_t pages = 2;  // the two meta pages
   const auto add = [&](MDB_dbi dbi) {
@@ -102,6 +103,20 @@ Result<std::uint64_t> Txn::pages() {
     if (const int code = add(table); code != 0) return env_->error("count pages", code);
   }
   return pages;
+}
+
+Result<std::uint64_t> Txn::pages_freed_last() {
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open_free_list(*this));
+  PENSTOCK_TRY_ASSIGN(const bool found, cursor.last());
+  // LMDB: the key is the transaction's number, the value a list that begins with its length.
+  std::size_t number = 0;
+  std::size_t length = 0;
+  if (!found || cursor.key().size() != sizeof number || cursor.value().size() < sizeof length) {
+    return std::uint64_t{0};
+  }
+  std::memcpy(&number, cursor.key().data(), sizeof number);
+  std::memcpy(&length, cursor.value().data(), sizeof length);
+  return std::uint64_t{number == mdb_txn_id(txn_.get()) ? length : 0};
 }
 
 bool Txn::has(Table table) const { return env_->tables_[index_of(table)] != 0; }
@@ -123,8 +138,14 @@ Result<void> Txn::commit() {
 void Cursor::Close::operator()(MDB_cursor* cursor) const { mdb_cursor_close(cursor); }
 
 Result<Cursor> Cursor::open(Txn& txn, Table table) {
+  return open(txn, txn.env_->tables_[index_of(table)]);
+}
+
+Result<Cursor> Cursor::open_free_list(Txn& txn) { return open(txn, free_list); }
+
+Result<Cursor> Cursor::open(Txn& txn, unsigned table) {
   MDB_cursor* cursor = nullptr;
-  const int code = mdb_cursor_open(txn.txn_.get(), txn.env_->tables_[index_of(table)], &cursor);
+  const int code = mdb_cursor_open(txn.txn_.get(), table, &cursor);
   if (code != 0) return txn.env_->error("open cursor", code);
   return Cursor(*txn.env_, cursor);
 }

@@ -36,6 +36,8 @@ class Txn {
 
   /// Pages that hold data, of all tables and LMDB's own lists.
   Result<std::uint64_t> pages();
+  /// Of a reading one: pages that the last commit gave up. Each was replaced by one it wrote.
+  Result<std::uint64_t> pages_freed_last();
   Result<std::uint64_t> entries(Table table);  ///< 0 if there is no such table
   /// Files made before parking have no table for it.
   bool has(Table table) const;
@@ -60,6 +62,8 @@ class Txn {
 class Cursor {
  public:
   static Result<Cursor> open(Txn& txn, Table table);
+  /// Over LMDB's own list of pages that commits gave up.
+  static Result<Cursor> open_free_list(Txn& txn);
 
   // Each returns whether there is such an entry; key() and value() are then its own.
   Result<bool> first();
@@ -79,6 +83,7 @@ class Cursor {
     void operator()(MDB_cursor* cursor) const;
   };
   Cursor(Env& env, MDB_cursor* cursor) : env_(&env), cursor_(cursor) {}
+  static Result<Cursor> open(Txn& txn, unsigned table);
   Result<bool> move(int operation);
 
   Env* env_;

@@ -45,7 +45,8 @@ LmdbStore::LmdbStore(const StoreOptions& options, Directory directory, OpenFile 
 
 Result<void> LmdbStore::look_at_file() {
   PENSTOCK_TRY_ASSIGN(Txn txn, env_->begin_read());
-  PENSTOCK_TRY_ASSIGN(used_pages_, txn.pages());
+  PENSTOCK_TRY_ASSIGN(tree_pages_, txn.pages());
+  used_pages_ = tree_pages_;
   for (std::size_t i = 0; i < priority_count; ++i) {
     PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table_of(static_cast<Priority>(i))));
     PENSTOCK_TRY_ASSIGN(const bool found, cursor.first());

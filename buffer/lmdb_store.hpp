@@ -118,6 +118,8 @@ class LmdbStore final : public Store, private Parking {
   void make_space(std::uint64_t wanted_pages);
   Result<void> commit_space(std::uint64_t wanted_pages, std::size_t trim_rows);
   Result<void> commit_txn(Txn& txn);
+  Result<void> count_pages();
+  void count_written();
   Result<void> reopen();
   void publish(const Effects& effects);
   void note_drops(const CommitReport& report);
@@ -168,6 +170,8 @@ class LmdbStore final : public Store, private Parking {
   std::uint64_t commits_ = 0;
   std::uint64_t dropped_events_ = 0;
   std::uint64_t expired_events_ = 0;
+  std::uint64_t tree_pages_ = 0;  // in use after the last commit, LMDB's own lists with them
+  std::uint64_t written_bytes_ = 0;
   CommitReport unreported_;         // drops of commits that no caller asked for
   bool is_marked_crashed_ = false;  // an earlier process left a marker
   const std::int64_t opened_steady_us_;

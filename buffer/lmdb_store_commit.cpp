@@ -195,10 +195,32 @@ Result<void> LmdbStore::commit_txn(Txn& txn) {
     return Error{Errc::unavailable, "commit: fault before"};
   }
   PENSTOCK_TRY(txn.commit());
+  count_written();
   if (faults_.after_commit && faults_.after_commit()) {
     return Error{Errc::unavailable, "commit: fault after"};
   }
   return {};
+}
+
+Result<void> LmdbStore::count_pages() {
+  PENSTOCK_TRY_ASSIGN(Txn txn, env_->begin_read());
+  PENSTOCK_TRY_ASSIGN(tree_pages_, txn.pages());
+  return {};
+}
+
+/// A commit writes a page for each that it gave up, one for each by which the trees grew, and a
+/// meta page. Only a figure would be wrong where this cannot be read.
+void LmdbStore::count_written() {
+  const Result<std::uint64_t> freed = [&]() -> Result<std::uint64_t> {
+    PENSTOCK_TRY_ASSIGN(Txn txn, env_->begin_read());
+    return txn.pages_freed_last();
+  }();
+  const std::uint64_t before = tree_pages_;
+  if (!freed.ok() || !count_pages().ok()) return;
+  // Unsigned numbers wrap back when the trees shrink.
+  const std::uint64_t bytes = (*freed + tree_pages_ - before + 1) * page_size_;
+  written_bytes_ += bytes;
+  unreported_.written_bytes += bytes;
 }
 
 Result<CommitReport> LmdbStore::settle(const Error& cause, std::uint64_t wanted_pages) {
@@ -345,6 +367,8 @@ Result<void> LmdbStore::reopen() {
   unsure_space_.reset();
   streams_.load(file->state.streams);
   for (ClassMarks& marks : marks_) marks.searched = marks.aged = 0;
+  // Only the figure of written bytes would be wrong.
+  static_cast<void>(count_pages().ok());
   const std::lock_guard guard(marking_);
   ++generation_;
   return {};

@@ -159,6 +159,7 @@ StoreStats LmdbStore::stats() const {
   stats.commits = commits_;
   stats.dropped_events = dropped_events_;
   stats.expired_events = expired_events_;
+  stats.written_bytes = written_bytes_;
   stats.streams = static_cast<std::uint32_t>(streams_.size());
   for (const std::uint64_t events : counters_.events) stats.events += events;
   struct stat info = {};

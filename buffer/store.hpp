@@ -102,6 +102,7 @@ struct CommitReport {
   std::uint64_t dropped_events = 0;  ///< for want of room
   std::uint64_t expired_rows = 0;
   std::uint64_t expired_events = 0;  ///< by max_age_us
+  std::uint64_t written_bytes = 0;   ///< see StoreStats, since the last report
 };
 
 /// Where a row is. Ids rise across all streams; valid within one generation().
@@ -138,7 +139,9 @@ struct StoreStats {
   std::uint64_t max_size = 0;
   std::uint64_t file_bytes = 0, map_bytes = 0;
   std::uint64_t commits = 0, dropped_events = 0, expired_events = 0;  ///< since open
-  std::uint64_t oldest_age_s = 0;                                     ///< buffer time
+  /// Pages that commits wrote since open; what the file system writes besides is not in it.
+  std::uint64_t written_bytes = 0;
+  std::uint64_t oldest_age_s = 0;  ///< buffer time
   std::uint32_t streams = 0;
   std::uint64_t parked_rows = 0;  ///< of `rows`
 };

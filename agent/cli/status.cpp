@@ -64,6 +64,7 @@ class Screen {
                       text(status, "version"), number(status, "pid")));
     show_upstream(member(status, "upstream"), member(status, "buffer"));
     show_buffer(member(status, "buffer"));
+    show_writes(member(status, "intake"));
     for (const Json& connector : list(member(status, "connectors"))) show_connector(connector);
     for (const Json& problem : list(member(status, "problems"))) {
       print(colored(fmt::format("  ! {}", problem.GetString()), Color::yellow, color_));
@@ -123,6 +124,16 @@ class Screen {
                                         colored(human_count(dropped) + " dropped",
                                                 dropped > 0 ? Color::red : Color::none, color_),
                                         text(buffer, "epoch")));
+  }
+
+  void show_writes(const Json& intake) {
+    const std::uint64_t budget = number(intake, "write_budget_bytes_day");
+    print(label("written") + fmt::format("{} in the last day{}, {} since start for {} of events",
+                                         human_size(number(intake, "written_bytes_day")),
+                                         budget == 0 ? std::string(" (no budget)")
+                                                     : fmt::format(" of {}", human_size(budget)),
+                                         human_size(number(intake, "written_bytes")),
+                                         human_size(number(intake, "bytes"))));
   }
 
   void show_connector(const Json& connector) {

@@ -18,6 +18,7 @@
 #include "agent/pipeline/agent_events.hpp"
 #include "agent/pipeline/batcher.hpp"
 #include "agent/pipeline/clock_watch.hpp"
+#include "agent/pipeline/day_total.hpp"
 #include "agent/pipeline/encoder.hpp"
 #include "agent/pipeline/inbox.hpp"
 #include "agent/pipeline/intake.hpp"
@@ -137,8 +138,9 @@ class Collector {
   std::uint64_t untold_expired_ = 0;
   std::int64_t losses_told_us_ = 0;
 
-  mutable std::mutex stats_mutex_;  // guards: stats_
+  mutable std::mutex stats_mutex_;  // guards: all below
   IntakeStats stats_;
+  DayTotal written_;
 };
 
 }  // namespace penstock::pipeline

@@ -156,6 +156,7 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
     source->taken_bytes = 0;
   }
   tell_losses(report);
+  pace_.note_written(report.written_bytes);
   const auto took_us = static_cast<std::uint64_t>(now_us - began_us);
   {
     const std::lock_guard lock(stats_mutex_);
@@ -167,6 +168,8 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
     stats_.commits_stretched += is_stretched_;
     stats_.dropped_events += report.dropped_events;
     stats_.expired_events += report.expired_events;
+    stats_.written_bytes += report.written_bytes;
+    written_.add(clock_.boot_us(), report.written_bytes);
     stats_.commit_us_total += took_us;
     stats_.commit_us_last = took_us;
     stats_.commit_us_max = std::max(stats_.commit_us_max, took_us);
@@ -214,7 +217,11 @@ void Collector::publish_positions() {
 
 IntakeStats Collector::stats() const {
   const std::lock_guard lock(stats_mutex_);
-  return stats_;
+  IntakeStats stats = stats_;
+  stats.written_bytes_day = written_.at(clock_.boot_us());
+  stats.write_budget_bytes_day =
+      static_cast<std::uint64_t>(options_.write_budget_bytes_per_s * 86'400 + 0.5);
+  return stats;
 }
 
 }  // namespace penstock::pipeline

@@ -51,8 +51,11 @@ struct IntakeStats {
   std::uint64_t commits = 0;
   std::uint64_t commits_stretched = 0;  ///< waited for the write budget
   std::uint64_t commits_failed = 0;
-  std::uint64_t dropped_events = 0;  ///< by the store, to make room
-  std::uint64_t expired_events = 0;  ///< by the store, for their age
+  std::uint64_t dropped_events = 0;          ///< by the store, to make room
+  std::uint64_t expired_events = 0;          ///< by the store, for their age
+  std::uint64_t written_bytes = 0;           ///< by the store, to the disk
+  std::uint64_t written_bytes_day = 0;       ///< of these, in the last 24 hours
+  std::uint64_t write_budget_bytes_day = 0;  ///< 0: none
   std::uint64_t commit_us_total = 0;
   std::uint64_t commit_us_last = 0;
   std::uint64_t commit_us_max = 0;

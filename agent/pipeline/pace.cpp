@@ -66,12 +66,20 @@ std::int64_t CommitPace::due_us(std::int64_t now_us, std::size_t bytes) {
 bool CommitPace::note_commit(std::int64_t now_us, std::size_t bytes) {
   const bool was_stretched = is_stretched_ && now_us > unstretched_due_us();
   is_stretched_ = false;
-  tokens_ = std::max(-capacity_, tokens_at(now_us) - cost_of(bytes));
+  drawn_ = cost_of(bytes);
+  tokens_ = std::max(-capacity_, tokens_at(now_us) - drawn_);
   tokens_us_ = now_us;
   last_commit_us_ = now_us;
   rows_since_us_ = never;
   idle_since_us_ = never;
   return was_stretched;
+}
+
+void CommitPace::note_written(std::uint64_t bytes) {
+  if (bytes == 0) return;
+  const double cost = file_system_bytes + static_cast<double>(bytes);
+  tokens_ = std::clamp(tokens_ + drawn_ - cost, -capacity_, capacity_);
+  drawn_ = cost;
 }
 
 }  // namespace penstock::pipeline

@@ -21,8 +21,11 @@ struct PaceOptions {
 class CommitPace {
  public:
   static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
-  /// Measured on the device: pages of the trees and the meta page, whatever the commit holds.
-  static constexpr double commit_cost_bytes = 24 * 1024;
+  /// Measured on the device: pages of the trees, the meta page, and what the file system writes for
+  /// the new time of the file, whatever the commit holds.
+  static constexpr double commit_cost_bytes = 42 * 1024;
+  /// The file system's part of that (ext4: journal and inode).
+  static constexpr double file_system_bytes = 18 * 1024;
   /// Stored (compressed) bytes for each byte of encoded text; logs and metrics take 0.1 to 0.3.
   static constexpr double stored_share = 0.25;
   /// Positions and trims alone are in no hurry.
@@ -41,6 +44,8 @@ class CommitPace {
   std::int64_t due_us(std::int64_t now_us, std::size_t bytes);
   /// A commit begins. true: the budget made it wait.
   bool note_commit(std::int64_t now_us, std::size_t bytes);
+  /// What the store counted for that commit takes the place of the estimate; 0: it did not.
+  void note_written(std::uint64_t bytes);
 
  private:
   std::int64_t unstretched_due_us() const;
@@ -49,6 +54,7 @@ class CommitPace {
   const PaceOptions options_;
   double capacity_ = 0;  // bytes
   double tokens_ = 0;    // at tokens_us_; below 0 is debt
+  double drawn_ = 0;     // for the commit under way
   std::int64_t tokens_us_;
   std::int64_t last_commit_us_;
   std::int64_t rows_since_us_ = never;

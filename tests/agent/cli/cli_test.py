@@ -197,6 +197,8 @@ class Running(Case):
         self.assertEqual("ok", status["state"])
         self.assertEqual(process.pid, status["pid"])
         self.assertIsNone(status["upstream"])
+        self.assertEqual(status["intake"]["written_bytes"], status["intake"]["written_bytes_day"])
+        self.assertEqual(0, status["intake"]["write_budget_bytes_day"])
         self.assertLess(status["process"]["rss_anon_kib"], 16 * 1024)
         names = {pathlib.Path(f"/proc/{process.pid}/task/{task}/comm").read_text(encoding="utf-8").strip()
                  for task in os.listdir(f"/proc/{process.pid}/task")}

@@ -60,6 +60,10 @@ class Connector {
   /// ended for good. unavailable: called again with back-off, from the last durable position.
   /// invalid: stays down and is reported.
   virtual Result<void> run(Session& session) = 0;
+
+  /// Where it depends on the options: whether this very source can be read again from a position.
+  /// nullopt: as its type says.
+  virtual std::optional<bool> is_rereadable() const { return std::nullopt; }
 };
 
 /// A source that is asked at an interval: a register, /proc, a REST resource.

@@ -111,6 +111,12 @@ bool http_feed(const path& folder, std::size_t index) {
                                  "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
                                  body.size(), body));
   return receive_all(fd.get()).find(" 204 ") != std::string::npos;
+std::string exec_yaml(const path& folder) {
+  return fmt::format("every: 1s\ncommand: [cat, \"{}/value\"]\n", folder.string());
+}
+bool exec_feed(const path& folder, std::size_t index) {
+  write_file(folder / "value", fmt::format("value {}\n", index));
+  return true;
 }
 
 constexpr Fixture all[] = {
@@ -119,6 +125,7 @@ constexpr Fixture all[] = {
     {"demo", demo_yaml, demo_feed},
     {"socket", socket_yaml, socket_feed, true, take_port},
     {"syslog", syslog_yaml, syslog_feed, true, take_port},
+    {"exec", exec_yaml, exec_feed},
     {"journald", journald_yaml, journald_feed},
     {"modbus", modbus_yaml, modbus_feed, false, modbus_take_away},
     {"http", http_yaml, http_feed, true, take_port},

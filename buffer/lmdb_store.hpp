@@ -57,6 +57,7 @@ class LmdbStore final : public Store, private Parking {
   void on_stored(std::function<void()> callback) override { on_stored_ = std::move(callback); }
   void acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) override;
   void pin(std::uint64_t generation, Priority priority, std::uint64_t id) override;
+  Result<PurgeReport> purge(std::uint64_t generation, std::span<const RowPlace> rows) override;
   Parking* parking() override { return this; }
   StoreStats stats() const override;
   Result<std::vector<StreamStats>> stream_stats() const override;

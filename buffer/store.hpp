@@ -167,6 +167,17 @@ struct GroupStats {
   std::uint64_t share_bytes_max = 0;  ///< 0: none is set
 };
 
+/// A batch that a person wants gone.
+struct RowPlace {
+  Priority priority = Priority::normal;
+  bool is_parked = false;
+  RowKey key;
+};
+struct PurgeReport {
+  std::uint64_t rows = 0;
+  std::uint64_t events = 0;
+};
+
 class Parking;  // buffer/parking.hpp
 
 /// The durable store. One process (own flock), one fair lock around every LMDB call.
@@ -232,6 +243,15 @@ class Store {
   /// dropped or merged. Only rises, until 0 unpins: rows read before that must be read again. Of
   /// another generation than the present one only 0 is taken; pins outlive a reopen.
   virtual void pin(std::uint64_t generation, Priority priority, std::uint64_t id) = 0;
+
+  /// Batches become loss records with the reason `purged`, in one transaction; those that are gone
+  /// or were handed over stay as they are. unavailable: nothing changed, or the disk refused and
+  /// the outcome is to be read. Thread: any.
+  virtual Result<PurgeReport> purge(std::uint64_t generation, std::span<const RowPlace> rows) {
+    static_cast<void>(generation);
+    static_cast<void>(rows);
+    return Error{Errc::invalid, "this store cannot purge"};
+  }
 
   /// Streams that wait apart from their class; nullptr: this store cannot.
   virtual Parking* parking() { return nullptr; }

@@ -82,6 +82,8 @@ class Transaction {
   Result<void> make_room(std::span<PackedRow> rows, const Room& room);
   /// Drops old rows, as far as that is allowed, until rows that come later will fit.
   Result<void> make_room_ahead(std::uint64_t pages, const Room& room);
+  /// Batches that a person takes out; those handed over or gone stay.
+  Result<PurgeReport> purge(std::span<const RowPlace> rows);
   Result<void> append(std::span<const PackedRow> rows);
   Result<void> put_positions(std::span<const NewPosition> positions);
   /// Stores the streams touched and the counters. The caller commits the LMDB transaction then.
@@ -113,6 +115,7 @@ class Transaction {
   Result<bool> expire_next(Priority priority, std::uint64_t max_age_us, std::uint64_t& next_us);
   Result<void> replace_by_loss(Priority priority, const RowKey& key, std::size_t value_size,
                                Stream& stream, LossReason reason);
+  void count_loss(Stream& stream, const RowKey& key, LossReason reason);
   /// Turns a new batch of this policy into a loss: of the class, of the group (nullptr: any).
   bool turn_into_loss(std::span<PackedRow> rows, WhenFull policy, std::optional<Priority> priority,
                       const Group* group);

@@ -210,14 +210,7 @@ Result<void> Transaction::lose_parked(const RowKey& key, LossReason reason) {
   PENSTOCK_TRY(txn_.erase(Table::parked, view(bytes)));
   count_row(key.stream_id, -1, value_size);
   uncount({key, RowKind::batch});
-  const bool has_expired = reason == LossReason::expired;
-  Drops& drops = has_expired ? expired_ : dropped_;
-  ++drops.rows;
-  drops.events += key.count;
-  if (Stream* stream = streams_.find(key.stream_id)) {
-    StreamAccount& account = stream->next.account;
-    (has_expired ? account.expired : account.dropped) += key.count;
-  }
+  if (Stream* stream = streams_.find(key.stream_id)) count_loss(*stream, key, reason);
   RowKey merged = key;
   const ParkedStream* parked = parked_of(key.stream_id);
   PENSTOCK_TRY(merge_parked(parked == nullptr ? 0 : parked->pinned, loss, merged));

@@ -192,17 +192,22 @@ Result<bool> Transaction::expire_next(Priority priority, std::uint64_t max_age_u
   return false;
 }
 
+void Transaction::count_loss(Stream& stream, const RowKey& key, LossReason reason) {
+  if (reason == LossReason::purged) return;  // by hand, not by a limit
+  const bool has_expired = reason == LossReason::expired;
+  Drops& drops = has_expired ? expired_ : dropped_;
+  ++drops.rows;
+  drops.events += key.count;
+  (has_expired ? stream.next.account.expired : stream.next.account.dropped) += key.count;
+}
+
 Result<void> Transaction::replace_by_loss(Priority priority, const RowKey& key,
                                           std::size_t value_size, Stream& stream,
                                           LossReason reason) {
   PENSTOCK_TRY(txn_.erase(table_of(priority), view(encode_row_key(key, RowKind::batch))));
   streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(value_size, page_size_)));
   events_of(priority) -= std::min<std::uint64_t>(events_of(priority), key.count);
-  const bool has_expired = reason == LossReason::expired;
-  Drops& drops = has_expired ? expired_ : dropped_;
-  ++drops.rows;
-  drops.events += key.count;
-  (has_expired ? stream.next.account.expired : stream.next.account.dropped) += key.count;
+  count_loss(stream, key, reason);
   const Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
   RowKey merged = key;
   PENSTOCK_TRY(merge(priority, stream.last_loss_id, loss, merged, stream));

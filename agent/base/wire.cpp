@@ -16,6 +16,7 @@ std::string_view to_string(LossReason reason) {
     case LossReason::expired: return "expired";
     case LossReason::refused: return "refused";
     case LossReason::corrupt: return "corrupt";
+    case LossReason::purged: return "purged";
   }
   return "unknown";
 }

@@ -15,6 +15,7 @@ enum class LossReason : std::uint8_t {
   expired = 3,      ///< older than buffer.max_age
   refused = 4,      ///< no broker will ever take it
   corrupt = 5,      ///< stored bytes were damaged
+  purged = 6,       ///< a person took them out of the buffer
 };
 std::string_view to_string(LossReason reason);
 

@@ -87,6 +87,7 @@ void add_buffer_command(CLI::App& app, const Globals& globals, int& exit_code) {
   add_plain(*command, frame, "verify", "Read every row and check it; exit code 65 on damage",
             show_verify);
   add_buffer_salvage(*command, frame);
+  add_buffer_purge(*command, frame);
   command->footer(
       "Example:\n  penstock buffer stat -c penstock.yaml\n"
       "  penstock buffer peek app --last 5\n"

@@ -36,6 +36,12 @@ Answer open_and_run(const config::BufferSettings& settings, const daemon::Contro
   options.path = path;
   options.max_size = std::max(settings.max_size, buffer::max_size_min);
   options.preallocate = false;
+  std::error_code unknown;
+  // Deletes need free pages: a buffer that was set aside may be larger than the configured one.
+  const std::uintmax_t size = fs::file_size(path / "buffer.mdb", unknown);
+  if (request.command == "buffer.purge" && !unknown) {
+    options.max_size = std::max<std::uint64_t>(options.max_size, size);
+  }
   buffer::OpenReport report;
   auto store = buffer::Store::open(options, report);
   if (!store.ok()) {

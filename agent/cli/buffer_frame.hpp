@@ -50,6 +50,7 @@ std::uint64_t number_of(const rapidjson::Value& object, const char* name);
 // The commands with options of their own; each adds itself to `buffer`.
 void add_buffer_peek(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_export(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
+void add_buffer_purge(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_salvage(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 
 }  // namespace penstock::cli

@@ -6,6 +6,7 @@
 
 #include "agent/base/text.hpp"
 #include "agent/daemon/buffer_export.hpp"
+#include "agent/daemon/buffer_purge.hpp"
 #include "agent/daemon/exit_code.hpp"
 #include "agent/daemon/json_line.hpp"
 
@@ -124,7 +125,7 @@ Answer verify(const Store& store, LineSink& sink) {
 
 bool is_long_command(const ControlRequest& request) {
   return request.command == "buffer.list" || request.command == "buffer.export" ||
-         request.command == "buffer.verify";
+         request.command == "buffer.verify" || request.command == "buffer.purge";
 }
 
 Answer run_buffer_command(const ControlRequest& request, Store& store, const BufferFacts& facts,
@@ -135,6 +136,7 @@ Answer run_buffer_command(const ControlRequest& request, Store& store, const Buf
   }
   if (request.command == "buffer.export") return export_events(request, store, sink);
   if (request.command == "buffer.verify") return verify(store, sink);
+  if (request.command == "buffer.purge") return purge_events(request, store, sink);
   return {exit_usage, fmt::format("unknown command \"{}\"", request.command)};
 }
 

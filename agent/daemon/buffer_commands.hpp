@@ -26,6 +26,7 @@ bool is_long_command(const ControlRequest& request);
 ///   export  one event per line, exactly as it is sent, in the order of storing; loss records in
 ///           their place
 ///   verify  one object; exit_data if anything is damaged
+///   purge   one object (buffer_purge.hpp)
 /// Answers with exit_usage to other commands. Thread: any, one command at a time.
 Answer run_buffer_command(const ControlRequest& request, buffer::Store& store,
                           const BufferFacts& facts, LineSink& sink);

@@ -80,6 +80,7 @@ std::vector<Target> members_of(ControlRequest& request) {
           {"stream", &choice.stream},
           {"positions", nullptr, &request.positions},
           {"last", nullptr, &choice.is_last},
+          {"apply", nullptr, &request.apply},
           {"from", nullptr, nullptr, &choice.from},
           {"to", nullptr, nullptr, &choice.to},
           {"count_max", nullptr, nullptr, &choice.count_max},

@@ -208,7 +208,7 @@ TEST_CASE("verify reads every row; an unknown command is a usage error") {
   CHECK(fixture.run(request_of("buffer.verify"), sink).exit_code == exit_ok);
   REQUIRE(sink.lines.size() == 1);
   CHECK(sink.lines[0] == R"({"rows":4,"damaged_rows":0,"problems":[]})");
-  CHECK(fixture.run(request_of("buffer.purge"), sink).exit_code == exit_usage);
+  CHECK(fixture.run(request_of("buffer.empty"), sink).exit_code == exit_usage);
 }
 
 TEST_CASE("why a store does not open becomes an exit code") {

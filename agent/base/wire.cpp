@@ -40,14 +40,20 @@ void EventHead::append(std::string& out, std::int64_t time_unix_us, std::uint64_
 }
 
 void append_loss_record(std::string& out, const EventHead& head, std::int64_t time_unix_us,
-                        std::uint64_t seq, std::uint64_t count, LossReason reason, bool is_exact) {
+                        std::uint64_t seq, std::uint64_t count, LossReason reason, bool is_exact,
+                        std::uint8_t code) {
   head.append(out, time_unix_us, seq);
   out += ",\"lost\":";
   out += fmt::format_int(count).str();
   if (!is_exact) out += ",\"exact\":false";
   out += ",\"reason\":\"";
   out += to_string(reason);
-  out += "\"}";
+  out += '"';
+  if (code != 0) {
+    out += ",\"code\":";
+    out += fmt::format_int(code).str();
+  }
+  out += '}';
 }
 
 bool is_reserved_member(std::string_view name) {

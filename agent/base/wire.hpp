@@ -34,9 +34,10 @@ class EventHead {
 };
 
 /// Appends a whole loss record: the head, then "lost", "exact":false if the size is unknown,
-/// "reason".
+/// "reason", "code" if it is not 0.
 void append_loss_record(std::string& out, const EventHead& head, std::int64_t time_unix_us,
-                        std::uint64_t seq, std::uint64_t count, LossReason reason, bool is_exact);
+                        std::uint64_t seq, std::uint64_t count, LossReason reason, bool is_exact,
+                        std::uint8_t code = 0);
 
 /// Members of an event that belong to the contract; fields of these names get "_" appended, tags of
 /// these names are a configuration error.

@@ -22,6 +22,31 @@ using std::chrono::milliseconds;
 constexpr milliseconds lock_patience{5'000};
 constexpr milliseconds lock_poll{50};
 
+void tell_upstream(pipeline::AgentEvents& events, const forward::UpstreamChange& change) {
+  using Kind = forward::UpstreamChange::Kind;
+  const std::string_view broker = change.broker;
+  const std::string_view reason = change.reason;
+  switch (change.kind) {
+    case Kind::connected:
+      events.emit("upstream", {{"state", std::string_view("connected")},
+                               {"broker", broker},
+                               {"protocol", to_string(change.protocol)}});
+      break;
+    case Kind::lost:
+      events.emit("upstream",
+                  {{"state", std::string_view("lost")}, {"broker", broker}, {"error", reason}});
+      break;
+    case Kind::stream_parked:
+      events.emit(
+          "stream_parked",
+          {{"name", std::string_view(change.stream)}, {"broker", broker}, {"error", reason}});
+      break;
+    case Kind::stream_returned:
+      events.emit("stream_returned", {{"name", std::string_view(change.stream)}});
+      break;
+  }
+}
+
 int exit_code_of_listen(const Error& error) {
   if (error.code == Errc::full) return exit_try_again;
   return error.code == Errc::invalid ? exit_usage : exit_cannot_create;
@@ -110,16 +135,7 @@ StartError Agent::open_forwarder() {
   if (!forwarder.ok()) return {exit_config, "upstream: " + forwarder.error().text};
   forwarder_ = std::move(forwarder).value();
   forwarder_->on_change([this](const forward::UpstreamChange& change) {
-    pipeline::AgentEvents& events = intake_->agent_events();
-    if (change.is_connected) {
-      events.emit("upstream", {{"state", std::string_view("connected")},
-                               {"broker", std::string_view(change.broker)},
-                               {"protocol", to_string(change.protocol)}});
-    } else {
-      events.emit("upstream", {{"state", std::string_view("lost")},
-                               {"broker", std::string_view(change.broker)},
-                               {"error", std::string_view(change.reason)}});
-    }
+    tell_upstream(intake_->agent_events(), change);
   });
   return {};
 }

@@ -56,6 +56,16 @@ std::string intake_json(const pipeline::IntakeStats& stats) {
   return json.take();
 }
 
+std::string parked_json(const forward::ForwardStats& stats) {
+  std::vector<std::string> streams;
+  for (const auto& parked : stats.parked) {
+    JsonLine json;
+    json.text("stream", parked.stream).text("reason", parked.reason);
+    streams.push_back(json.take());
+  }
+  return fmt::format("[{}]", fmt::join(streams, ","));
+}
+
 std::string upstream_json(const forward::ForwardStats& stats) {
   JsonLine json;
   json.text("state", to_string(stats.state))
@@ -68,6 +78,8 @@ std::string upstream_json(const forward::ForwardStats& stats) {
       .number("acknowledged_batches", stats.acknowledged_batches)
       .number("refused_events", stats.refused_events)
       .number("damaged_batches", stats.damaged_batches)
+      .number("parked_streams", stats.parked_streams)
+      .raw("parked", parked_json(stats))
       .number("round_trip_us", static_cast<std::uint64_t>(stats.round_trip_us))
       .time("last_acknowledged", stats.last_acknowledged_unix_us)
       .text("error", stats.last_error)
@@ -153,6 +165,13 @@ Health judge(const StatusFacts& facts, std::vector<std::string>& problems) {
   }
   if (facts.intake.is_holding_back) {
     note(Health::degraded, "the buffer is nearly full: sources that wait rather than lose do");
+  }
+  if (facts.upstream && facts.upstream->parked_streams > 0) {
+    const auto& first = facts.upstream->parked.front();
+    note(Health::degraded,
+         fmt::format("{} {} refused by the broker: {}: {}", facts.upstream->parked_streams,
+                     facts.upstream->parked_streams == 1 ? "stream is" : "streams are",
+                     first.stream, first.reason));
   }
   if (facts.upstream && facts.upstream->state != forward::ForwardStats::State::connected) {
     note(Health::degraded, "the upstream is not connected");

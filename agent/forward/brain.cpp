@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "agent/base/assert.hpp"
+#include "agent/forward/refusal.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -16,7 +18,8 @@ constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::no
 
 }  // namespace
 
-Brain::Brain(const BrainSettings& settings) : settings_(settings), brokers_(settings.brokers) {
+Brain::Brain(const BrainSettings& settings)
+    : settings_(settings), brokers_(settings.brokers), learnt_sizes_(settings.brokers.count) {
   PENSTOCK_ASSERT(settings.in_flight_max >= 1 && settings.in_flight_max <= 16);
 }
 
@@ -49,6 +52,13 @@ void Brain::on(const StoreChanged& event) {
   for (Class& of_class : classes_) {
     of_class.next_after = 0;
     of_class.acknowledged = 0;
+    of_class.started = 0;
+  }
+  std::map<std::uint32_t, Parked> known;
+  known.swap(parked_);
+  for (const std::uint32_t stream : event.parked) {
+    Parked& parked = parked_[stream];
+    parked.is_reported = known.count(stream) != 0 && known[stream].is_reported;
   }
 }
 
@@ -74,11 +84,10 @@ void Brain::on(const FetchFailed&) {
 
 void Brain::on(const Encoded& event) {
   if (event.connection != connection_ || state_ != State::up) return;
-  if (!sending_ || !(sending_->row == event.row) || !sending_->part_bytes.empty()) return;
-  PENSTOCK_ASSERT(!event.part_bytes.empty());
-  sending_->part_bytes = event.part_bytes;
-  window_.begin_row(event.row.priority, event.row.id,
-                    static_cast<std::uint32_t>(event.part_bytes.size()), sending_->events);
+  if (!sending_ || !(sending_->row.ref == event.row) || !sending_->parts.empty()) return;
+  PENSTOCK_ASSERT(!event.parts.empty());
+  sending_->parts = event.parts;
+  window_.begin_row(sending_->row, static_cast<std::uint32_t>(event.parts.size()));
 }
 
 void Brain::on(const LinkUp& event) {
@@ -86,6 +95,7 @@ void Brain::on(const LinkUp& event) {
   state_ = State::up;
   limits_ = event.limits;
   brokers_.on_up(now_us_);
+  if (std::exchange(broker_up_, brokers_.current()) != brokers_.current()) retry_parked_now();
   status_due_us_ = now_us_;
   hand_over_until_us_ = 0;
   tokens_at_us_ = now_us_;
@@ -96,6 +106,7 @@ void Brain::on(const LinkUp& event) {
 void Brain::on(const LinkDown& event) {
   if (event.connection != connection_) return;
   if (state_ != State::connecting && state_ != State::up) return;
+  if (state_ == State::up && event.took_all_and_ended) judge_poison();
   drop(event.stage, event.version_refused);
 }
 
@@ -127,19 +138,22 @@ void Brain::on(const Acknowledged& event) {
 }
 
 void Brain::take_progress(std::int64_t round_trip_us) {
+  take_parked_progress(round_trip_us);
   for (const buffer::Priority priority : all_priorities) {
     const auto progress = window_.take_progress(priority);
     if (!progress) continue;
     of(priority).acknowledged = progress->row_id;
     const RowRef row{priority, progress->row_id};
-    if (refused_ && refused_->priority == priority && refused_->id <= progress->row_id) {
+    if (refused_ && refused_->parked_stream == 0 && refused_->priority == priority &&
+        refused_->id <= progress->row_id) {
       refused_.reset();
       refusals_ = 0;
     }
+    actions_->push_back(Acknowledge{generation_, row});
+    if (progress->sent_rows == 0) continue;
     drops_with_same_oldest_ = 0;
     oldest_at_drop_ = {};
     if (refusals_ == 0) brokers_.on_working();
-    actions_->push_back(Acknowledge{generation_, row});
     Report what = new_report(Report::Kind::acknowledged);
     what.value = round_trip_us;
     what.events = progress->events;
@@ -149,7 +163,38 @@ void Brain::take_progress(std::int64_t round_trip_us) {
 }
 
 void Brain::on_refused(const Acknowledged& event, const Window::Answer& answer) {
-  const RowRef row{answer.priority, answer.row_id};
+  Refusal refusal = judge_refusal(event.reason_code);
+  // A loss record is as small and plain as a message can be: what refuses it refuses the stream.
+  if (answer.row.events == 0 && refusal != Refusal::connection) refusal = Refusal::for_now;
+  if (refusal == Refusal::too_large && !learn_size(answer)) refusal = Refusal::for_now;
+  if (refusal == Refusal::connection || refusal == Refusal::too_large) {
+    return drop_after_refusal(event, answer);
+  }
+  static_cast<void>(window_.acknowledge(event.message, event.at_us));
+  if (window_.is_given_up(answer.row.ref)) return;  // another part was refused before
+  if (refusal == Refusal::for_good) {
+    lose(answer.row, event.reason_code);
+  } else {
+    park_for_now(answer.row, event.reason_code);
+  }
+  give_up(answer.row.ref);
+  take_progress(0);
+}
+
+/// false: nothing is to be learnt, since it refuses what is smaller than it refused before.
+bool Brain::learn_size(const Window::Answer& answer) {
+  Sizes& sizes = learnt_sizes_[brokers_.current()];
+  if (answer.events > 1) {
+    sizes.split_bytes = std::min(sizes.split_bytes, answer.bytes / 2);
+    return true;
+  }
+  if (answer.bytes >= sizes.packet_bytes_max) return false;
+  sizes.packet_bytes_max = answer.bytes - 1;
+  return true;
+}
+
+void Brain::drop_after_refusal(const Acknowledged& event, const Window::Answer& answer) {
+  const RowRef row = answer.row.ref;
   const bool is_same = refused_ && *refused_ == row && refused_code_ == event.reason_code;
   refusals_ = is_same ? refusals_ + 1 : 1;
   refused_ = row;
@@ -158,6 +203,7 @@ void Brain::on_refused(const Acknowledged& event, const Window::Answer& answer) 
   what.value = refusals_;
   what.reason_code = event.reason_code;
   what.row = row;
+  what.stream_id = answer.row.stream_id;
   actions_->push_back(what);
   actions_->push_back(Disconnect{connection_, false});
   drop(Stage::up, false);
@@ -182,12 +228,14 @@ void Brain::forget_rows() {
   window_.clear();
   sending_.reset();
   is_fetching_ = false;
-  bool anything = false;
+  bool anything = !parked_.empty();
+  forget_parked_rows();
   for (Class& of_class : classes_) {
     anything = anything || of_class.next_after != of_class.acknowledged;
     of_class.fetched.clear();
     of_class.fetched_bytes = 0;
     of_class.next_after = of_class.acknowledged;
+    of_class.started = of_class.acknowledged;
     of_class.may_have_more = true;
   }
   if (anything) actions_->push_back(DropFetched{});
@@ -316,6 +364,8 @@ void Brain::set_wake() {
     if (const auto since_us = window_.waiting_since_us()) by(*since_us + settings_.ack_timeout_us);
     if (status_due_us_ > now_us_) by(status_due_us_);
     if (fetch_again_us_ > now_us_) by(fetch_again_us_);
+    const bool serves_parked = stop_deadline_us_ == 0 && hand_over_until_us_ == 0;
+    if (serves_parked && !parked_row_ && !is_fetching_parked_) by(parked_due_us());
     by(hand_over_until_us_ != 0 ? hand_over_until_us_ : brokers_.time_for_first_us());
     if (stop_deadline_us_ != 0) {
       const std::int64_t drain_until_us = stop_deadline_us_ - settings_.goodbye_us;

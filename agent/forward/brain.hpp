@@ -5,7 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <limits>
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "agent/forward/brain_events.hpp"
@@ -25,12 +28,16 @@ struct BrainSettings {
   std::int64_t connect_timeout_us = 30'000'000;  ///< the link itself should be faster
   std::int64_t status_every_us = 600'000'000;
   std::int64_t goodbye_us = 1'000'000;  ///< for the last status, out of the stop time
+  std::int64_t parked_retry_min_us = 1'000'000;
+  std::int64_t parked_retry_max_us = 300'000'000;
+  bool skips_poison = false;  ///< poison becomes a loss record; else its stream is parked
 };
 
 /// Promises, whatever the events and their order: rows of a class are handed out in the order of
 /// their ids, on each connection from the oldest one that is not acknowledged on; at most the
 /// window is unacknowledged; a row is acknowledged to the store only after the broker acknowledged
-/// it and all before it in its class. Events of other connections and generations change nothing.
+/// it and all before it in its class, or its stream is parked: then it is sent from there, in the
+/// order of its stream. Events of other connections and generations change nothing.
 /// Thread: owner only.
 class Brain {
  public:
@@ -51,19 +58,31 @@ class Brain {
     std::uint64_t fetched_bytes = 0;
     std::uint64_t next_after = 0;    // fetch behind this
     std::uint64_t acknowledged = 0;  // go back to behind this
+    std::uint64_t started = 0;       // the last row that was sent or passed over
     bool may_have_more = true;
   };
   struct Sending {
-    RowRef row;
-    std::uint32_t events = 0;
-    std::vector<std::uint64_t> part_bytes;  // empty: being encoded
+    Window::RowInfo row;
+    std::vector<EncodedPart> parts;  // empty: being encoded
     std::uint32_t next_part = 0;
+  };
+  struct Parked {
+    std::uint32_t attempts = 0;  // in a row that were refused, or ended with the connection
+    std::uint32_t drops = 0;     // of these, ended with the connection
+    std::int64_t due_us = 0;
+    std::uint64_t acknowledged = 0;   // of the table
+    std::uint64_t moved_to = 0;       // rows of the class up to here are in the table, or will be
+    std::set<std::uint64_t> refused;  // sent once they have become loss records
+    bool is_busy = false;             // fetched, or on its way
+    bool is_reported = false;
   };
 
   void on(const Stored& event);
   void on(const StoreChanged& event);
   void on(const Fetched& event);
   void on(const FetchFailed& event);
+  void on(const FetchedParked& event);
+  void on(const Unparked& event);
   void on(const Encoded& event);
   void on(const LinkUp& event);
   void on(const LinkDown& event);
@@ -72,7 +91,26 @@ class Brain {
   void on(const Tick& event);
 
   void on_refused(const Acknowledged& event, const Window::Answer& answer);
+  void drop_after_refusal(const Acknowledged& event, const Window::Answer& answer);
+  bool learn_size(const Window::Answer& answer);
   void take_progress(std::int64_t round_trip_us);
+
+  // brain_parked.cpp
+  Parked& park(const Window::RowInfo& row);
+  void park_for_now(const Window::RowInfo& row, std::uint8_t reason_code);
+  void lose(const Window::RowInfo& row, std::uint8_t reason_code);
+  void give_up(const RowRef& row);
+  void stop_sending(std::uint32_t stream_id);
+  void judge_poison();
+  void put_off(Parked& parked);
+  void take_parked_progress(std::int64_t round_trip_us);
+  void forget_parked_rows();
+  void retry_parked_now();
+  bool start_parked_row();
+  void fetch_parked();
+  std::int64_t parked_due_us() const;
+  void report_row(Report::Kind kind, const Window::RowInfo& row, std::uint8_t reason_code);
+
   void connect();
   void drop(Stage stage, bool version_refused);
   void forget_rows();
@@ -86,6 +124,8 @@ class Brain {
   void pump();
   bool send_next_part();
   bool start_next_row();
+  bool start_row_of_class();
+  void start(const Window::RowInfo& row);
   void fetch_ahead();
   bool fetch(buffer::Priority priority);
   void refill_tokens();
@@ -104,10 +144,16 @@ class Brain {
   std::optional<Sending> sending_;
   bool is_fetching_ = false;
   std::int64_t fetch_again_us_ = 0;  // after a failure
+  std::map<std::uint32_t, Parked> parked_;
+  std::optional<Window::RowInfo> parked_row_;  // fetched
+  bool is_fetching_parked_ = false;
+  bool is_parked_turn_ = false;  // after a row of a class
+  std::optional<RowRef> alone_;  // a parked row that may be poison: no other beside it
   std::uint64_t generation_ = 0;
 
   State state_ = State::waiting;
   std::uint64_t connection_ = 0;
+  std::size_t broker_up_ = 0;  // of the last connection that was up
   Limits limits_;
   std::int64_t retry_at_us_ = 0;
   std::int64_t connect_deadline_us_ = 0;
@@ -121,6 +167,14 @@ class Brain {
   std::uint32_t refusals_ = 0;
   std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest_at_drop_;
   std::uint32_t drops_with_same_oldest_ = 0;
+  std::optional<RowRef> suspect_;
+  std::uint32_t suspicions_ = 0;
+
+  struct Sizes {
+    std::uint64_t split_bytes = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t packet_bytes_max = std::numeric_limits<std::uint64_t>::max();
+  };
+  std::vector<Sizes> learnt_sizes_;  // of each broker, from its refusals
 
   std::int64_t stop_deadline_us_ = 0;  // 0: no stop asked
   bool offline_was_sent_ = false;

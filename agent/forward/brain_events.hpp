@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace penstock::forward {
 struct RowRef {
   buffer::Priority priority = buffer::Priority::normal;
   std::uint64_t id = 0;
+  std::uint32_t parked_stream = 0;  ///< not 0: a row of this stream in the table of parked rows
   bool operator==(const RowRef&) const = default;
 };
 
@@ -22,11 +24,13 @@ struct RowRef {
 struct Stored {};  ///< a commit stored rows
 struct StoreChanged {
   std::uint64_t generation = 0;
+  std::vector<std::uint32_t> parked;  ///< streams
 };
 struct FetchedRow {
   std::uint64_t id = 0;
   std::uint64_t bytes = 0;   ///< held in memory
   std::uint32_t events = 0;  ///< 0 for a loss record
+  std::uint32_t stream_id = 0;
 };
 struct Fetched {
   std::uint64_t generation = 0;
@@ -36,10 +40,25 @@ struct Fetched {
   bool is_end = false;  ///< nothing more is stored in this class now
 };
 struct FetchFailed {};  ///< tried again later
+struct FetchedParked {
+  std::uint64_t generation = 0;
+  std::uint32_t stream_id = 0;
+  std::uint64_t after_id = 0;
+  std::optional<FetchedRow> row;
+  bool has_failed = false;
+};
+struct Unparked {
+  std::uint32_t stream_id = 0;
+  bool has_ended = false;
+};
+struct EncodedPart {
+  std::uint64_t bytes = 0;
+  std::uint32_t events = 0;
+};
 struct Encoded {
   std::uint64_t connection = 0;
   RowRef row;
-  std::vector<std::uint64_t> part_bytes;  ///< one for each message, never empty
+  std::vector<EncodedPart> parts;  ///< one for each message, never empty
 };
 struct LinkUp {
   std::uint64_t connection = 0;
@@ -49,6 +68,8 @@ struct LinkDown {
   std::uint64_t connection = 0;
   Stage stage = Stage::up;
   bool version_refused = false;
+  /// The broker ended it, after its machine had taken all that we sent.
+  bool took_all_and_ended = false;
 };
 struct Acknowledged {
   std::uint64_t connection = 0;
@@ -60,8 +81,8 @@ struct StopAsked {
   std::int64_t deadline_us = 0;
 };
 struct Tick {};  ///< time has passed
-using Event = std::variant<Stored, StoreChanged, Fetched, FetchFailed, Encoded, LinkUp, LinkDown,
-                           Acknowledged, StopAsked, Tick>;
+using Event = std::variant<Stored, StoreChanged, Fetched, FetchFailed, FetchedParked, Unparked,
+                           Encoded, LinkUp, LinkDown, Acknowledged, StopAsked, Tick>;
 
 // Actions: what to do now, in this order.
 struct Connect {
@@ -80,11 +101,19 @@ struct Fetch {
   std::uint64_t after_id = 0;
   std::uint64_t bytes = 0;
 };
+/// The first row of a parked stream behind after_id. Answered by FetchedParked.
+struct FetchParked {
+  std::uint64_t generation = 0;
+  std::uint32_t stream_id = 0;
+  std::uint64_t after_id = 0;
+};
 struct DropFetched {};  ///< forget all fetched rows, and unpin
 /// Answered by Encoded. Asked for one row at a time, in the order they are to be sent.
 struct Encode {
   std::uint64_t connection = 0;
   RowRef row;
+  std::uint64_t split_bytes = 0;       ///< longer messages are split at events
+  std::uint64_t packet_bytes_max = 0;  ///< an event that needs more becomes a loss record
 };
 struct Publish {
   std::uint64_t connection = 0;
@@ -101,15 +130,39 @@ struct Acknowledge {
   std::uint64_t generation = 0;
   RowRef row;  ///< all rows of its class up to it
 };
+/// The stream's rows from this one on wait apart from their class.
+struct Park {
+  std::uint32_t stream_id = 0;
+  std::uint64_t from_id = 0;
+};
+/// The row is to become a loss record, where it is parked.
+struct Refuse {
+  std::uint32_t stream_id = 0;
+  std::uint64_t id = 0;
+  std::uint8_t reason_code = 0;  ///< 0: it ended connections
+};
+struct AcknowledgeParked {
+  std::uint64_t generation = 0;
+  std::uint32_t stream_id = 0;
+  std::uint64_t id = 0;
+};
+/// Answered by Unparked.
+struct Unpark {
+  std::uint32_t stream_id = 0;
+  std::uint64_t moved_to = 0;
+};
 /// For the log, the statistics and `_agent` events.
 struct Report {
   enum class Kind : std::uint8_t {
     up,
-    lost,            ///< was up, and is no longer
-    failed,          ///< a connection that never came up
-    retry,           ///< the next connection comes in `value` µs
-    no_ack,          ///< nothing acknowledged for ack_timeout: the connection is dropped
-    batch_refused,   ///< with `reason_code`, the `value`th time; the connection is dropped
+    lost,           ///< was up, and is no longer
+    failed,         ///< a connection that never came up
+    retry,          ///< the next connection comes in `value` µs
+    no_ack,         ///< nothing acknowledged for ack_timeout: the connection is dropped
+    batch_refused,  ///< with `reason_code`, the `value`th time; the connection is dropped
+    batch_lost,     ///< refused for good with `reason_code` (0: poison): becomes a loss record
+    stream_parked,  ///< after a refusal with `reason_code` (0: poison)
+    stream_returned,
     status_refused,  ///< with `reason_code`; data goes on
     acknowledged,    ///< `events` more; `value`: round trip in µs
     back_to_first,
@@ -122,8 +175,10 @@ struct Report {
   std::uint64_t events = 0;
   std::uint8_t reason_code = 0;
   RowRef row;
+  std::uint32_t stream_id = 0;
 };
-using Action = std::variant<Connect, Disconnect, Fetch, DropFetched, Encode, Publish, PublishStatus,
-                            Acknowledge, Report>;
+using Action =
+    std::variant<Connect, Disconnect, Fetch, FetchParked, DropFetched, Encode, Publish,
+                 PublishStatus, Acknowledge, Park, Refuse, AcknowledgeParked, Unpark, Report>;
 
 }  // namespace penstock::forward

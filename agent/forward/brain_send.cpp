@@ -27,7 +27,7 @@ bool Brain::publish_status(bool is_online) {
 std::size_t Brain::window_max() const {
   // One batch that ends each connection hides behind its successors: alone it is told apart.
   // And what a refused batch holds up must not overtake it when the refusal ends.
-  if (drops_with_same_oldest_ >= same_oldest_max || refusals_ > 0) return 1;
+  if (drops_with_same_oldest_ >= same_oldest_max || refusals_ > 0 || alone_) return 1;
   const std::size_t allowed = std::max<std::uint32_t>(1, limits_.receive_max);
   return std::min<std::size_t>(allowed, settings_.in_flight_max);
 }
@@ -40,6 +40,7 @@ bool Brain::has_rows_to_send() const {
 
 void Brain::pump() {
   refill_tokens();
+  fetch_parked();
   for (;;) {
     if (sending_) {
       if (!send_next_part()) break;
@@ -57,8 +58,9 @@ void Brain::pump() {
 /// false: the window is full, the rate limit holds, or the row is still being encoded.
 bool Brain::send_next_part() {
   Sending& sending = *sending_;
-  if (sending.part_bytes.empty()) return false;
-  const std::uint64_t bytes = sending.part_bytes[sending.next_part];
+  if (sending.parts.empty()) return false;
+  const EncodedPart& part = sending.parts[sending.next_part];
+  const std::uint64_t bytes = part.bytes;
   if (window_.messages() >= window_max()) return false;
   if (window_.messages() > 0 && window_.bytes() + bytes > settings_.in_flight_bytes_max) {
     return false;
@@ -67,14 +69,20 @@ bool Brain::send_next_part() {
     if (tokens_ <= 0) return false;
     tokens_ -= static_cast<double>(bytes);
   }
-  const std::uint64_t message = window_.add_part(sending.row.priority, bytes, now_us_);
-  actions_->push_back(Publish{connection_, message, sending.row, sending.next_part});
-  if (++sending.next_part == sending.part_bytes.size()) sending_.reset();
+  const std::uint64_t message = window_.add_part(sending.row, part, now_us_);
+  actions_->push_back(Publish{connection_, message, sending.row.ref, sending.next_part});
+  if (++sending.next_part == sending.parts.size()) sending_.reset();
   return true;
 }
 
 /// false: nothing can be started now.
 bool Brain::start_next_row() {
+  if (is_parked_turn_ && start_parked_row()) return true;
+  if (start_row_of_class()) return true;
+  return start_parked_row();
+}
+
+bool Brain::start_row_of_class() {
   for (const buffer::Priority priority : all_priorities) {
     Class& of_class = of(priority);
     if (of_class.fetched.empty()) {
@@ -85,11 +93,26 @@ bool Brain::start_next_row() {
     const FetchedRow row = of_class.fetched.front();
     of_class.fetched.pop_front();
     of_class.fetched_bytes -= row.bytes;
-    sending_ = Sending{{priority, row.id}, row.events, {}, 0};
-    actions_->push_back(Encode{connection_, sending_->row});
+    of_class.started = row.id;
+    start({{priority, row.id, 0}, row.stream_id, row.events});
+    is_parked_turn_ = true;
     return true;
   }
   return false;
+}
+
+void Brain::start(const Window::RowInfo& row) {
+  const auto parked = row.ref.parked_stream == 0 ? parked_.find(row.stream_id) : parked_.end();
+  if (parked != parked_.end()) {
+    parked->second.moved_to = std::max(parked->second.moved_to, row.ref.id);
+    window_.pass_over(row.ref);
+    take_progress(0);
+    return;
+  }
+  sending_ = Sending{row, {}, 0};
+  const Sizes& sizes = learnt_sizes_[brokers_.current()];
+  const std::uint64_t most = std::min(sizes.packet_bytes_max, limits_.packet_bytes_max);
+  actions_->push_back(Encode{connection_, row.ref, std::min(sizes.split_bytes, most), most});
 }
 
 /// Reads on while the window is busy, so that sending need not wait for the store.

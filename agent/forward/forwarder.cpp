@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agent/base/text.hpp"
+#include "agent/forward/refusal.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -167,7 +168,8 @@ void Forwarder::handle(LinkEvent& event) {
       break;
     case LinkEvent::Kind::down:
       trouble_ = std::move(event.text);
-      step(LinkDown{event.connection, event.stage, event.version_refused});
+      step(LinkDown{event.connection, event.stage, event.version_refused,
+                    blames_a_packet(event.reason_code)});
       break;
     case LinkEvent::Kind::acknowledged:
       step(Acknowledged{event.connection, event.message, event.reason_code, event.steady_us});
@@ -179,9 +181,18 @@ void Forwarder::check_store() {
   const std::uint64_t generation = store_.generation();
   if (generation == generation_) return;
   generation_ = generation;
+  fetched_parked_.reset();
   auto encoder = MessageEncoder::make(message_settings());
   if (encoder) encoder_ = std::move(encoder).value();
-  step(StoreChanged{generation});
+  const std::vector<std::uint32_t> parked = store_.parking()->streams();
+  std::map<std::uint32_t, std::string> known;
+  known.swap(parked_);
+  for (const std::uint32_t stream : parked) {
+    const auto at = known.find(stream);
+    parked_[stream] = at == known.end() ? "refused before the start" : at->second;
+  }
+  count_parked();
+  step(StoreChanged{generation, parked});
 }
 
 MessageSettings Forwarder::message_settings() const {
@@ -222,75 +233,6 @@ void Forwarder::fail_link(std::uint64_t connection, std::string text) {
 
 void Forwarder::perform(const Disconnect& action) { link_.close(close_time, action.says_goodbye); }
 
-void Forwarder::perform(const Fetch& action) {
-  auto rows = store_.rows_after(action.priority, action.after_id, action.bytes);
-  if (!rows || store_.generation() != action.generation) {
-    if (!rows) set_error(rows.error().text);
-    pending_.push_back(FetchFailed{});
-    return;
-  }
-  Fetched event;
-  event.generation = action.generation;
-  event.priority = action.priority;
-  event.after_id = action.after_id;
-  std::uint64_t bytes = 0;
-  auto& fetched = fetched_[static_cast<std::size_t>(action.priority)];
-  for (buffer::Row& row : *rows) {
-    const std::uint64_t row_bytes = row.stored.size() + sizeof(buffer::Row);
-    bytes += row.stored.size();
-    const bool is_batch = row.kind == buffer::RowKind::batch;
-    event.rows.push_back({row.key.id, row_bytes, is_batch ? row.key.count : 0});
-    fetched.push_back(std::move(row));
-  }
-  event.is_end = event.rows.empty() || bytes < action.bytes / 2;
-  pending_.push_back(std::move(event));
-}
-
-void Forwarder::perform(const DropFetched&) {
-  for (std::size_t i = 0; i < fetched_.size(); ++i) {
-    fetched_[i].clear();
-    store_.pin(generation_, static_cast<buffer::Priority>(i), 0);
-  }
-  encoded_.clear();
-}
-
-void Forwarder::perform(const Encode& action) {
-  auto& fetched = fetched_[static_cast<std::size_t>(action.row.priority)];
-  while (!fetched.empty() && fetched.front().key.id < action.row.id) fetched.pop_front();
-  PENSTOCK_ASSERT(!fetched.empty() && fetched.front().key.id == action.row.id);
-  const buffer::Row row = std::move(fetched.front());
-  fetched.pop_front();
-  std::string stream = store_.stream_name(row.key.stream_id);
-  if (stream.empty()) stream = fmt::format("unknown/{}", row.key.stream_id);
-  EncodedRow encoded = encoder_.encode(row, stream, limits_, clock_.wall_us());
-  if (encoded.is_damaged || encoded.refused_events != 0) {
-    log_.warn("event={} stream={} seq={} count={}",
-              encoded.is_damaged ? "batch_damaged" : "event_too_large", penstock::quoted(stream),
-              row.key.seq, encoded.is_damaged ? row.key.count : encoded.refused_events);
-    const std::lock_guard lock(stats_mutex_);
-    stats_.damaged_batches += encoded.is_damaged ? 1 : 0;
-    stats_.refused_events += encoded.refused_events;
-  }
-  encoded_row_ = action.row;
-  encoded_events_ = row.kind == buffer::RowKind::batch ? row.key.count : 0;
-  encoded_ = std::move(encoded.messages);
-  Encoded event{action.connection, action.row, {}};
-  for (const OutgoingMessage& message : encoded_) {
-    event.part_bytes.push_back(packet_bytes(message, limits_.protocol));
-  }
-  pending_.push_back(std::move(event));
-}
-
-void Forwarder::perform(const Publish& action) {
-  PENSTOCK_ASSERT(encoded_row_ == action.row && action.part < encoded_.size());
-  const auto published = link_.publish(action.message, std::move(encoded_[action.part]));
-  if (!published) return fail_link(action.connection, published.error().text);
-  if (action.part + 1 < encoded_.size()) return;
-  encoded_.clear();
-  const std::lock_guard lock(stats_mutex_);
-  stats_.sent_events += encoded_events_;
-}
-
 void Forwarder::perform(const PublishStatus& action) {
   OutgoingMessage status;
   status.topic = encoder_.status_topic();
@@ -299,10 +241,6 @@ void Forwarder::perform(const PublishStatus& action) {
   status.content_type = "application/json";
   const auto published = link_.publish(action.message, std::move(status));
   if (!published) fail_link(action.connection, published.error().text);
-}
-
-void Forwarder::perform(const Acknowledge& action) {
-  store_.acknowledge(action.generation, action.row.priority, action.row.id);
 }
 
 std::string Forwarder::status_payload(bool is_online, std::uint64_t connection) const {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,7 +22,7 @@
 #include "agent/forward/brain.hpp"
 #include "agent/forward/message.hpp"
 #include "agent/forward/mqtt_link.hpp"
-#include "buffer/store.hpp"
+#include "buffer/parking.hpp"
 
 namespace penstock::forward {
 
@@ -65,8 +66,14 @@ struct ForwardStats {
   std::uint64_t sent_events = 0;             ///< since start, repeats included
   std::uint64_t acknowledged_events = 0;
   std::uint64_t acknowledged_batches = 0;
-  std::uint64_t refused_events = 0;  ///< sent as loss records
+  std::uint64_t refused_events = 0;  ///< became loss records
   std::uint64_t damaged_batches = 0;
+  struct Parked {
+    std::string stream;
+    std::string reason;
+  };
+  std::uint64_t parked_streams = 0;
+  std::vector<Parked> parked;      ///< at most 20 of them
   std::int64_t round_trip_us = 0;  ///< of the last PUBACK
   std::int64_t last_acknowledged_unix_us = 0;
   std::string last_error;  ///< "": none since the last acknowledgement
@@ -76,10 +83,12 @@ std::string_view to_string(ForwardStats::State state);
 
 /// For `_agent` events.
 struct UpstreamChange {
-  bool is_connected = false;
+  enum class Kind : std::uint8_t { connected, lost, stream_parked, stream_returned };
+  Kind kind = Kind::connected;
   std::string broker;
   Protocol protocol = Protocol::v5;
-  std::string reason;  ///< when lost
+  std::string reason;  ///< when lost or parked
+  std::string stream;  ///< when parked or returned
 };
 
 class Forwarder {
@@ -119,12 +128,21 @@ class Forwarder {
   void perform(const Connect& action);
   void perform(const Disconnect& action);
   void perform(const Fetch& action);
+  void perform(const FetchParked& action);
   void perform(const DropFetched& action);
   void perform(const Encode& action);
   void perform(const Publish& action);
   void perform(const PublishStatus& action);
   void perform(const Acknowledge& action);
+  void perform(const Park& action);
+  void perform(const Refuse& action);
+  void perform(const AcknowledgeParked& action);
+  void perform(const Unpark& action);
   void perform(const Report& action);
+  buffer::Row take_fetched(const RowRef& wanted);
+  std::string stream_name(std::uint32_t stream_id) const;
+  void report_refusal(const Report& report);
+  void count_parked();
   void report_up(const Report& report);
   void report_trouble(const Report& report);
   void report_acknowledged(const Report& report);
@@ -143,9 +161,11 @@ class Forwarder {
   Brain brain_;
   std::function<void(const UpstreamChange&)> on_change_;
 
+  std::map<std::uint32_t, std::string> parked_;  // stream id -> reason
   std::deque<Event> pending_;
   std::vector<Action> actions_;
   std::array<std::deque<buffer::Row>, buffer::priority_count> fetched_;
+  std::optional<buffer::Row> fetched_parked_;
   RowRef encoded_row_;
   std::vector<OutgoingMessage> encoded_;
   std::uint32_t encoded_events_ = 0;

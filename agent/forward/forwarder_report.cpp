@@ -47,11 +47,14 @@ void Forwarder::perform(const Report& action) {
                              reason_text(action.reason_code), action.reason_code);
       is_refused_again_ = action.value > 1;
       if (!is_refused_again_) {
-        log_.warn("event=batch_refused broker={} reason={} code=0x{:02x} row={}",
+        log_.warn("event=batch_refused broker={} reason={} code=0x{:02x} stream={}",
                   penstock::quoted(broker), penstock::quoted(reason_text(action.reason_code)),
-                  action.reason_code, action.row.id);
+                  action.reason_code, penstock::quoted(stream_name(action.stream_id)));
       }
       break;
+    case Report::Kind::batch_lost:
+    case Report::Kind::stream_parked:
+    case Report::Kind::stream_returned: report_refusal(action); break;
     case Report::Kind::status_refused:
       log_.warn("event=status_refused broker={} topic={} reason={} code=0x{:02x}",
                 penstock::quoted(broker), penstock::quoted(encoder_.status_topic()),
@@ -66,6 +69,53 @@ void Forwarder::perform(const Report& action) {
       log_.info("event=stopped unacknowledged_messages={}", action.value);
       break;
   }
+}
+
+void Forwarder::count_parked() {
+  constexpr std::size_t shown_max = 20;
+  const std::lock_guard lock(stats_mutex_);
+  stats_.parked_streams = parked_.size();
+  stats_.parked.clear();
+  for (const auto& [stream, reason] : parked_) {
+    if (stats_.parked.size() == shown_max) break;
+    stats_.parked.push_back({stream_name(stream), reason});
+  }
+}
+
+void Forwarder::report_refusal(const Report& report) {
+  const std::string& broker = options_.brokers[report.broker].url;
+  const std::string stream = stream_name(report.stream_id);
+  const std::string reason =
+      report.reason_code == 0
+          ? std::string("the broker ends the connection whenever it gets a batch of it")
+          : fmt::format("{} (0x{:02x})", reason_text(report.reason_code), report.reason_code);
+  if (report.kind == Report::Kind::batch_lost) {
+    log_.error(
+        "event=batch_lost broker={} stream={} events={} reason={} text=\"the broker will "
+        "never take it: a loss record goes in its place\"",
+        penstock::quoted(broker), penstock::quoted(stream), report.events,
+        penstock::quoted(reason));
+    const std::lock_guard lock(stats_mutex_);
+    stats_.refused_events += report.events;
+    return;
+  }
+  const bool is_parked = report.kind == Report::Kind::stream_parked;
+  if (is_parked) {
+    log_.warn(
+        "event=stream_parked broker={} stream={} reason={} text=\"its batches wait and are "
+        "tried again; other streams go on\"",
+        penstock::quoted(broker), penstock::quoted(stream), penstock::quoted(reason));
+    parked_[report.stream_id] = reason;
+  } else {
+    log_.info("event=stream_returned broker={} stream={}", penstock::quoted(broker),
+              penstock::quoted(stream));
+    parked_.erase(report.stream_id);
+  }
+  count_parked();
+  if (!on_change_) return;
+  const auto kind =
+      is_parked ? UpstreamChange::Kind::stream_parked : UpstreamChange::Kind::stream_returned;
+  on_change_({kind, broker, limits_.protocol, is_parked ? reason : std::string(), stream});
 }
 
 void Forwarder::report_up(const Report& report) {
@@ -94,7 +144,9 @@ void Forwarder::report_up(const Report& report) {
     stats_.protocol = limits_.protocol;
     stats_.connected_since_unix_us = clock_.wall_us();
   }
-  if (on_change_) on_change_({true, broker, limits_.protocol, {}});
+  if (on_change_) {
+    on_change_({UpstreamChange::Kind::connected, broker, limits_.protocol, {}, {}});
+  }
 }
 
 void Forwarder::report_trouble(const Report& report) {
@@ -121,7 +173,9 @@ void Forwarder::report_trouble(const Report& report) {
     stats_.state = ForwardStats::State::waiting;
     stats_.connected_since_unix_us = 0;
   }
-  if (was_up && on_change_) on_change_({false, broker, limits_.protocol, trouble_});
+  if (was_up && on_change_) {
+    on_change_({UpstreamChange::Kind::lost, broker, limits_.protocol, trouble_, {}});
+  }
   trouble_.clear();
 }
 

@@ -1,5 +1,6 @@
 #include "agent/forward/message.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/base/assert.hpp"
@@ -157,7 +158,8 @@ struct MessageEncoder::Part {
   const Limits& limits;
 
   bool takes(const OutgoingMessage& message) const {
-    return packet_bytes(message, limits.protocol) <= limits.packet_bytes_max;
+    const std::uint64_t most = count == 1 ? limits.packet_bytes_max : limits.split_bytes;
+    return packet_bytes(message, limits.protocol) <= std::min(most, limits.packet_bytes_max);
   }
 };
 
@@ -183,6 +185,7 @@ OutgoingMessage MessageEncoder::message(std::string payload, const Part& part) c
   out.topic = topic_.topic(topic_kind(settings_.compression), part.stream);
   out.payload = std::move(payload);
   out.is_text = encoder_->is_text() && settings_.compression == Compression::none;
+  out.events = static_cast<std::uint32_t>(part.count);
   out.content_type = encoder_->content_type();
   out.content_type += content_type_suffix(settings_.compression);
   out.properties = {{"v", "1"},
@@ -267,7 +270,8 @@ void MessageEncoder::encode_loss(const buffer::Row& row, std::string_view stream
                                  bool is_exact, std::int64_t time_unix_us, EncodedRow& out) const {
   const EventHead head(settings_.device, stream, settings_.epoch);
   std::string record;
-  append_loss_record(record, head, time_unix_us, row.key.seq, row.key.count, reason, is_exact);
+  append_loss_record(record, head, time_unix_us, row.key.seq, row.key.count, reason, is_exact,
+                     row.refusal_code);
   const std::string_view event = record;
   Result<OutgoingMessage> loss =
       message_of({&event, 1}, {stream, row.key.seq, row.key.count, Limits{}});

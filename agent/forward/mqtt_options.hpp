@@ -59,6 +59,7 @@ struct Limits {
   Protocol protocol = Protocol::v5;
   std::uint32_t receive_max = 65'535;
   std::uint64_t packet_bytes_max = 268'435'455;  ///< a whole PUBLISH with its header
+  std::uint64_t split_bytes = 268'435'455;       ///< of several events; it refused larger ones
   std::uint32_t keep_alive_s = 0;                ///< set by the broker; 0: ours holds
   bool session_present = false;
 };
@@ -82,6 +83,7 @@ struct OutgoingMessage {
   std::string payload;
   bool is_retained = false;
   bool is_text = true;       ///< payload format indicator
+  std::uint32_t events = 0;  ///< in it; a loss record is one
   std::string content_type;  ///< MQTT 5 only, as are the properties
   UserProperties properties;
 };

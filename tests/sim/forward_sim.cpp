@@ -17,6 +17,8 @@ struct Totals {
   std::uint64_t rows = 0;
   std::uint64_t connections = 0;
   std::uint64_t repeats = 0;
+  std::uint64_t parked = 0;
+  std::uint64_t lost = 0;
 };
 
 bool run(std::uint64_t seed, Totals& totals) {
@@ -33,6 +35,8 @@ bool run(std::uint64_t seed, Totals& totals) {
   totals.rows += world.rows();
   totals.connections += world.connections();
   totals.repeats += world.repeats();
+  totals.parked += world.parked();
+  totals.lost += world.lost();
   return true;
 }
 
@@ -65,10 +69,11 @@ int main(int argc, char** argv) {
   const double virtual_s = static_cast<double>(totals.virtual_us) / 1e6;
   std::printf(
       "%llu seeds, %.1f hours in %.2f s: %.0f times real time; %llu rows, %llu connections, "
-      "%llu repeats\n",
+      "%llu repeats, %llu times parked, %llu batches refused for good\n",
       static_cast<unsigned long long>(seeds), virtual_s / 3600, real_s, virtual_s / real_s,
       static_cast<unsigned long long>(totals.rows),
       static_cast<unsigned long long>(totals.connections),
-      static_cast<unsigned long long>(totals.repeats));
+      static_cast<unsigned long long>(totals.repeats),
+      static_cast<unsigned long long>(totals.parked), static_cast<unsigned long long>(totals.lost));
   return 0;
 }

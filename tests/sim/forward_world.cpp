@@ -1,8 +1,11 @@
 #include "tests/sim/forward_world.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
+
+#include "agent/forward/refusal.hpp"
 
 namespace penstock::tests {
 namespace {
@@ -17,6 +20,7 @@ forward::BrainSettings random_settings(std::mt19937_64& random) {
   out.in_flight_max = static_cast<std::uint32_t>(1 + random() % 16);
   out.in_flight_bytes_max = 20'000 + random() % 1'000'000;
   out.fetch_bytes = 10'000 + random() % 1'000'000;
+  out.skips_poison = random() % 2 == 0;
   if (random() % 4 == 0) out.rate_limit_bytes_per_s = 50'000 + random() % 500'000;
   return out;
 }
@@ -41,8 +45,9 @@ void ForwardWorld::later(std::int64_t in_us, std::function<void()> what) {
 }
 
 void ForwardWorld::run() {
-  step(forward::StoreChanged{generation_});
+  step(forward::StoreChanged{generation_, {}});
   later(0, [this] { append_rows(); });
+  later(0, [this] { commit(); });
   later(0, [this] { disturb(); });
   run_until(now_us_ + between(300, 1'800) * second_us, [] { return false; });
   make_peace();
@@ -162,76 +167,42 @@ void ForwardWorld::perform(const forward::Disconnect& action) {
   said_goodbye_ = action.says_goodbye;
 }
 
-void ForwardWorld::perform(const forward::Fetch& action) {
-  if (action.generation != generation_ || chance(disturbs_ ? 0.01 : 0)) {
-    pending_.push_back(forward::FetchFailed{});
-    return;
-  }
-  forward::Fetched event{action.generation, action.priority, action.after_id, {}, true};
-  std::uint64_t bytes = 0;
-  const auto& rows = store_[static_cast<std::size_t>(action.priority)];
-  for (auto at = behind(rows, action.after_id); at != rows.end(); ++at) {
-    const Row& row = *at;
-    if (bytes > 0 && bytes + row.bytes > action.bytes) {
-      event.is_end = false;
-      break;
-    }
-    bytes += row.bytes;
-    event.rows.push_back({row.id, row.bytes, row.count});
-  }
-  pending_.push_back(std::move(event));
-}
-
-void ForwardWorld::perform(const forward::DropFetched&) {}
-
-std::deque<ForwardWorld::Row>::const_iterator ForwardWorld::behind(const std::deque<Row>& rows,
-                                                                   std::uint64_t id) {
-  return std::upper_bound(rows.begin(), rows.end(), id,
-                          [](std::uint64_t wanted, const Row& row) { return wanted < row.id; });
-}
-
-ForwardWorld::Row& ForwardWorld::find(const RowRef& wanted) {
-  auto& rows = rows_of(wanted);
-  const auto found = std::lower_bound(rows.begin(), rows.end(), wanted.id,
-                                      [](const Row& row, std::uint64_t id) { return row.id < id; });
-  require(found != rows.end() && found->id == wanted.id, "a row is used that was trimmed");
-  return *found;
-}
-
-void ForwardWorld::perform(const forward::Encode& action) {
-  const Row& row = find(action.row);
-  encoded_.row = action.row;
-  encoded_.parts.clear();
-  const std::uint64_t parts = std::min<std::uint64_t>(
-      row.count, (row.bytes + limits_.packet_bytes_max - 1) / limits_.packet_bytes_max);
-  for (std::uint64_t i = 0; i < parts; ++i) encoded_.parts.push_back(row.bytes / parts + 1);
-  pending_.push_back(forward::Encoded{action.connection, action.row, encoded_.parts});
-}
-
 void ForwardWorld::perform(const forward::Publish& action) {
   require(is_up_ && action.connection == connection_, "it publishes without a connection");
   require(encoded_.row == action.row && action.part < encoded_.parts.size(),
           "it publishes what was not encoded");
-  const auto of_class = static_cast<std::size_t>(action.row.priority);
   if (action.part == 0) {
-    const auto& rows = store_[of_class];
-    if (!has_published_[of_class]) {
-      const auto oldest = behind(rows, trimmed_[of_class]);
-      require(oldest != rows.end() && oldest->id == action.row.id,
-              "a connection must begin with the oldest unacknowledged row");
-    } else {
-      const auto next = behind(rows, last_published_[of_class]);
-      require(next != rows.end() && next->id == action.row.id, "a row was left out or came twice");
-    }
-    has_published_[of_class] = true;
-    last_published_[of_class] = action.row.id;
+    if (action.row.parked_stream == 0) check_next(action.row);
+    last_published_row_ = action.row;
   }
-  require(last_published_[of_class] == action.row.id, "parts of two rows are mixed");
+  require(last_published_row_ == action.row, "parts of two rows are mixed");
   InFlight sent;
   sent.row = action.row;
+  sent.copy = encoded_.copy;
   sent.part = action.part;
-  sent.bytes = encoded_.parts[action.part];
+  sent.parts = encoded_.parts.size();
+  sent.bytes = encoded_.parts[action.part].bytes;
+  if (action.row.parked_stream != 0) {
+    for (const auto& [message, other] : unacknowledged_) {
+      require(other.row.parked_stream != action.row.parked_stream || other.row == action.row,
+              "two batches of a parked stream are on their way");
+    }
+  }
   send(action.message, sent);
+}
+
+/// A class is sent in order, from the oldest row on; only parked streams are passed over.
+void ForwardWorld::check_next(const RowRef& row) {
+  const auto of_class = static_cast<std::size_t>(row.priority);
+  const auto& rows = store_[of_class];
+  const std::uint64_t before =
+      has_published_[of_class] ? last_published_[of_class] : trimmed_[of_class];
+  require(row.id > before, "a row came twice on a connection");
+  for (auto at = behind(rows, before); at != rows.end() && at->id < row.id; ++at) {
+    require(is_parked(*at), "a row was left out");
+  }
+  has_published_[of_class] = true;
+  last_published_[of_class] = row.id;
 }
 
 void ForwardWorld::perform(const forward::PublishStatus& action) {
@@ -244,6 +215,7 @@ void ForwardWorld::perform(const forward::PublishStatus& action) {
 
 void ForwardWorld::send(std::uint64_t message, const InFlight& sent) {
   require(unacknowledged_.emplace(message, sent).second, "a message number came twice");
+  last_message_ = message;
   bytes_in_flight_ += sent.bytes;
   check_in_flight();
   if (!is_carrying_) return;
@@ -270,17 +242,11 @@ void ForwardWorld::arrive(std::uint64_t connection, std::uint64_t message, const
   if (sent.is_status) {
     if (!sent.is_online) said_offline_ = true;
   } else {
-    const Row& row = find(sent.row);
-    // A refusal that ends while successors are on their way lets them overtake: no sender with a
-    // window can help that, so here it lasts as long as the connection.
-    if (row.stream == broker.refuses_stream && limits_.protocol == forward::Protocol::v5) {
-      refused_streams_.insert(row.stream);
+    if (sent.copy.stream == broker.dies_of_stream && !sent.copy.is_loss) {
+      return end_connection(between(0, second_us), true);
     }
-    if (refused_streams_.count(row.stream) != 0) {
-      code = broker.refuses_with;
-    } else {
-      deliver(sent);
-    }
+    code = judge(message, sent);
+    if (code < 0x80) deliver(sent);
   }
   if (chance(broker.loses_ack)) return;
   std::int64_t in_us = broker.answer_us;
@@ -289,16 +255,35 @@ void ForwardWorld::arrive(std::uint64_t connection, std::uint64_t message, const
   if (disturbs_ && chance(0.02)) acknowledge(connection, message, code, in_us + 1'000);
 }
 
+std::uint8_t ForwardWorld::judge(std::uint64_t message, const InFlight& sent) {
+  const Broker& broker = brokers_[broker_];
+  if (limits_.protocol != forward::Protocol::v5) return 0;
+  const std::size_t stream = sent.copy.stream;
+  const bool is_for_good =
+      forward::judge_refusal(broker.refuses_with) == forward::Refusal::for_good;
+  const bool is_refused = stream == broker.refuses_stream && !(sent.copy.is_loss && is_for_good);
+  const bool is_too_large = sent.bytes > broker.refuses_bytes && !sent.copy.is_loss;
+  auto refused = refused_streams_.find(stream);
+  if (is_refused || is_too_large) {
+    refused = refused_streams_.try_emplace(stream).first;
+    refused->second.code = is_refused ? broker.refuses_with : std::uint8_t{0x95};
+  }
+  if (refused == refused_streams_.end()) return 0;
+  const bool is_over = refused->second.untold.empty() && message >= refused->second.clean_from;
+  if (!is_refused && !is_too_large && is_over) {
+    refused_streams_.erase(refused);
+    return 0;
+  }
+  refused->second.untold.insert(message);
+  return sent.copy.is_loss ? std::uint8_t{0x97} : refused->second.code;
+}
+
 /// The receiver's rule, strictly: what is covered is a repeat, all else must be the next number.
 void ForwardWorld::deliver(const InFlight& sent) {
-  const Row& row = find(sent.row);
+  const Row& row = sent.copy;
   Stream& stream = streams_[row.stream];
-  const std::uint64_t parts = encoded_.row == sent.row ? encoded_.parts.size() : 0;
-  const std::uint64_t count = std::min<std::uint64_t>(
-      row.count, (row.bytes + limits_.packet_bytes_max - 1) / limits_.packet_bytes_max);
-  require(parts == 0 || parts == count, "a row changed its parts on one connection");
-  const std::uint64_t first = row.seq + row.count * sent.part / count;
-  const std::uint64_t end = row.seq + row.count * (sent.part + 1) / count;
+  const std::uint64_t first = row.seq + row.count * sent.part / sent.parts;
+  const std::uint64_t end = row.seq + row.count * (sent.part + 1) / sent.parts;
   require(first <= stream.next_expected, "the receiver sees a gap");
   if (end <= stream.next_expected) ++repeats_;
   stream.next_expected = std::max(stream.next_expected, end);
@@ -309,17 +294,20 @@ void ForwardWorld::acknowledge(std::uint64_t connection, std::uint64_t message, 
   later(in_us, [this, connection, message, code] {
     if (connection == connection_ && is_carrying_) {
       const auto found = unacknowledged_.find(message);
-      if (found != unacknowledged_.end() && (code < 0x80 || found->second.is_status)) {
+      if (found != unacknowledged_.end()) {
         const InFlight sent = found->second;
         bytes_in_flight_ -= sent.bytes;
         unacknowledged_.erase(found);
-        if (!sent.is_status) {
-          Row& row = find(sent.row);
-          auto& parts = parts_acknowledged_[row.id];
+        const auto refused = refused_streams_.find(sent.copy.stream);
+        if (code >= 0x80 && !sent.is_status && refused != refused_streams_.end()) {
+          refused->second.untold.erase(message);
+          refused->second.clean_from = last_message_ + 1;
+        }
+        if (!sent.is_status && code < 0x80) {
+          auto& parts = parts_acknowledged_[{sent.row.parked_stream, sent.row.id}];
           parts.insert(sent.part);
-          const std::uint64_t count = std::min<std::uint64_t>(
-              row.count, (row.bytes + limits_.packet_bytes_max - 1) / limits_.packet_bytes_max);
-          if (parts.size() == count) row.is_acknowledged = true;
+          Row* const row = find(sent.row);
+          if (row != nullptr && parts.size() == sent.parts) row->is_acknowledged = true;
         }
       }
     } else if (connection == connection_) {
@@ -329,56 +317,28 @@ void ForwardWorld::acknowledge(std::uint64_t connection, std::uint64_t message, 
   });
 }
 
-void ForwardWorld::perform(const forward::Acknowledge& action) {
-  if (action.generation != generation_) return;
-  auto& rows = rows_of(action.row);
-  while (!rows.empty() && rows.front().id <= action.row.id) {
-    require(rows.front().is_acknowledged, "a row is trimmed that no broker acknowledged");
-    rows.pop_front();
-  }
-  trimmed_[static_cast<std::size_t>(action.row.priority)] = action.row.id;
-}
-
 void ForwardWorld::perform(const forward::Report&) {}
-
-void ForwardWorld::end_connection(std::int64_t noticed_in_us) {
-  is_carrying_ = false;
-  later(noticed_in_us, [this, connection = connection_] {
-    step(forward::LinkDown{connection, forward::Stage::up, false});
-  });
-}
-
-void ForwardWorld::append_rows() {
-  if (!appends_) return;
-  for (std::uint64_t n = below(12); n > 0; --n) {
-    const std::size_t number = below(streams_.size());
-    Stream& stream = streams_[number];
-    Row row;
-    row.id = ++next_id_;
-    row.stream = number;
-    row.seq = stream.next_seq;
-    row.count = static_cast<std::uint32_t>(1 + below(500));
-    row.bytes = row.count * (20 + below(200));
-    stream.next_seq += row.count;
-    store_[stream.of_class].push_back(row);
-  }
-  step(forward::Stored{});
-  later(between(100'000, 5'000'000), [this] { append_rows(); });
-}
 
 void ForwardWorld::disturb() {
   if (!disturbs_) return;
   Broker& broker = brokers_[below(brokers_.size())];
-  switch (below(12)) {
+  switch (below(14)) {
     case 0: broker.is_reachable = !broker.is_reachable; break;
     case 1: broker.hangs = chance(0.3); break;
     case 2: broker.receive_max = static_cast<std::uint32_t>(1 + below(30)); break;
     case 3: broker.packet_max = 5'000 + below(200'000); break;
     case 4: broker.answer_us = between(100, chance(0.2) ? 40'000'000 : 300'000); break;
     case 5: broker.bytes_per_us = chance(0.3) ? 0.02 : 10; break;
-    case 6: broker.refuses_stream = chance(0.5) ? below(streams_.size()) : SIZE_MAX; break;
+    case 6: {
+      constexpr std::array<std::uint8_t, 7> codes{0x80, 0x83, 0x87, 0x97, 0x90, 0x99, 0x91};
+      broker.refuses_stream = chance(0.5) ? below(streams_.size()) : SIZE_MAX;
+      broker.refuses_with = codes[below(codes.size())];
+      break;
+    }
     case 7: broker.loses_ack = chance(0.3) ? 0.05 : 0; break;
     case 8: broker.swaps_acks = chance(0.3) ? 0.3 : 0; break;
+    case 10: broker.refuses_bytes = chance(0.3) ? 500 + below(50'000) : UINT64_MAX; break;
+    case 11: broker.dies_of_stream = chance(0.3) ? below(streams_.size()) : SIZE_MAX; break;
     case 9:
       if (chance(0.2)) change_generation();
       break;
@@ -397,21 +357,11 @@ void ForwardWorld::disturb() {
   later(between(100'000, 60'000'000), [this] { disturb(); });
 }
 
-/// Reopened: the same rows under other ids, and nothing of the old ones may be used.
-void ForwardWorld::change_generation() {
-  ++generation_;
-  const std::uint64_t shift = below(50);
-  next_id_ += shift;
-  for (auto& rows : store_) {
-    for (Row& row : rows) {
-      row.id += shift;
-      row.is_acknowledged = false;
-    }
-  }
-  trimmed_ = {};
-  is_carrying_ = is_carrying_ && unacknowledged_.empty();
-  step(forward::StoreChanged{generation_});
-  if (is_up_ && !is_carrying_) end_connection(0);
+void ForwardWorld::end_connection(std::int64_t noticed_in_us, bool took_all) {
+  is_carrying_ = false;
+  later(noticed_in_us, [this, connection = connection_, took_all] {
+    step(forward::LinkDown{connection, forward::Stage::up, false, took_all});
+  });
 }
 
 void ForwardWorld::make_peace() {
@@ -424,10 +374,6 @@ void ForwardWorld::make_peace() {
     broker.only_3_1_1 = only_3_1_1;
     broker.closes_silently = closes_silently;
   }
-}
-
-bool ForwardWorld::is_drained() const {
-  return std::all_of(store_.begin(), store_.end(), [](const auto& rows) { return rows.empty(); });
 }
 
 }  // namespace penstock::tests

@@ -34,6 +34,8 @@ class ForwardWorld {
   std::uint64_t rows() const { return next_id_; }
   std::uint64_t connections() const { return connection_; }
   std::uint64_t repeats() const { return repeats_; }
+  std::uint64_t parked() const { return parkings_; }
+  std::uint64_t lost() const { return losses_; }
 
  private:
   struct Row {
@@ -43,6 +45,13 @@ class ForwardWorld {
     std::uint32_t count = 1;
     std::uint64_t bytes = 0;
     bool is_acknowledged = false;
+    bool is_loss = false;
+  };
+  struct ParkedStream {
+    std::uint64_t from_id = 0;
+    std::uint64_t acknowledged = 0;
+    std::set<std::uint64_t> refused;
+    std::deque<Row> rows;
   };
   struct Stream {
     forward::RowRef last_sent;
@@ -61,19 +70,31 @@ class ForwardWorld {
     double bytes_per_us = 10;
     std::size_t refuses_stream = SIZE_MAX;
     std::uint8_t refuses_with = 0x87;
+    std::uint64_t refuses_bytes = UINT64_MAX;  // with 0x95, unannounced
+    std::size_t dies_of_stream = SIZE_MAX;     // ends the connection when a batch of it comes
     double loses_ack = 0;
     double swaps_acks = 0;
   };
   struct InFlight {
     forward::RowRef row;
+    Row copy;
     std::uint32_t part = 0;
+    std::size_t parts = 1;
     std::uint64_t bytes = 0;
     bool is_status = false;
     bool is_online = true;
   };
+  /// A refusal that ends while successors are on their way lets them overtake: no sender with a
+  /// window can help that, so here it lasts until all that was sent before its news has come.
+  struct Refused {
+    std::uint8_t code = 0;
+    std::set<std::uint64_t> untold;  // messages whose refusal has not arrived
+    std::uint64_t clean_from = 0;    // later messages were sent in the knowledge of it
+  };
   struct Encoded {
     forward::RowRef row;
-    std::vector<std::uint64_t> parts;
+    Row copy;
+    std::vector<forward::EncodedPart> parts;
   };
   struct Later {
     std::int64_t at_us = 0;
@@ -99,11 +120,16 @@ class ForwardWorld {
   void perform(const forward::Connect& action);
   void perform(const forward::Disconnect& action);
   void perform(const forward::Fetch& action);
+  void perform(const forward::FetchParked& action);
   void perform(const forward::DropFetched& action);
   void perform(const forward::Encode& action);
   void perform(const forward::Publish& action);
   void perform(const forward::PublishStatus& action);
   void perform(const forward::Acknowledge& action);
+  void perform(const forward::Park& action);
+  void perform(const forward::Refuse& action);
+  void perform(const forward::AcknowledgeParked& action);
+  void perform(const forward::Unpark& action);
   void perform(const forward::Report& action);
 
   void answer_connect(std::uint64_t connection, std::size_t broker, forward::Protocol protocol);
@@ -112,7 +138,11 @@ class ForwardWorld {
   void deliver(const InFlight& sent);
   void acknowledge(std::uint64_t connection, std::uint64_t message, std::uint8_t code,
                    std::int64_t in_us);
-  void end_connection(std::int64_t noticed_in_us);
+  void end_connection(std::int64_t noticed_in_us, bool took_all = false);
+  std::uint8_t judge(std::uint64_t message, const InFlight& sent);
+  void commit();
+  void check_next(const forward::RowRef& row);
+  bool is_parked(const Row& row) const;
   void append_rows();
   void disturb();
   void make_peace();
@@ -123,7 +153,7 @@ class ForwardWorld {
     return store_[static_cast<std::size_t>(row.priority)];
   }
   static std::deque<Row>::const_iterator behind(const std::deque<Row>& rows, std::uint64_t id);
-  Row& find(const forward::RowRef& row);
+  Row* find(const forward::RowRef& row);
   bool is_drained() const;
 
   std::mt19937_64 random_;
@@ -133,7 +163,9 @@ class ForwardWorld {
 
   // The store.
   std::array<std::deque<Row>, buffer::priority_count> store_;
-  std::array<std::uint64_t, buffer::priority_count> trimmed_{};
+  std::array<std::uint64_t, buffer::priority_count> trimmed_{};    // acknowledged
+  std::array<std::uint64_t, buffer::priority_count> committed_{};  // removed up to here
+  std::map<std::uint32_t, ParkedStream> parked_;                   // by stream + 1
   std::vector<Stream> streams_;
   std::uint64_t next_id_ = 0;
   std::uint64_t generation_ = 1;
@@ -152,11 +184,13 @@ class ForwardWorld {
   std::int64_t wire_free_us_ = 0;
   std::map<std::uint64_t, InFlight> unacknowledged_;
   std::uint64_t bytes_in_flight_ = 0;
-  std::map<std::uint64_t, std::set<std::uint32_t>>
-      parts_acknowledged_;  // of this connection, by id
+  // Of this connection, by parked stream and id.
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::set<std::uint32_t>> parts_acknowledged_;
   std::array<std::uint64_t, buffer::priority_count> last_published_{};
   std::array<bool, buffer::priority_count> has_published_{};
-  std::set<std::size_t> refused_streams_;  // on this connection
+  std::map<std::size_t, Refused> refused_streams_;  // on this connection
+  std::uint64_t last_message_ = 0;
+  forward::RowRef last_published_row_;
   Encoded encoded_;
   bool disturbs_ = true;
   bool said_offline_ = false;
@@ -166,6 +200,8 @@ class ForwardWorld {
   std::uint64_t idle_ticks_ = 0;
   std::deque<std::int64_t> connect_times_;
   std::uint64_t repeats_ = 0;
+  std::uint64_t parkings_ = 0;
+  std::uint64_t losses_ = 0;
 };
 
 }  // namespace penstock::tests

@@ -155,9 +155,96 @@ void FakeStore::append(const buffer::NewRow& row) {
 void FakeStore::trim() {
   for (Class& of_class : classes_) {
     while (!of_class.rows.empty() && of_class.rows.front().key.id <= of_class.acknowledged) {
+      Row& row = of_class.rows.front();
+      const auto parked = parked_.find(row.key.stream_id);
+      if (parked != parked_.end() && row.key.id >= parked->second.from_id) {
+        row.is_parked = true;
+        parked->second.rows.push_back(std::move(row));
+      }
       of_class.rows.pop_front();
     }
   }
+  for (auto& [stream, parked] : parked_) trim_parked(parked);
+}
+
+void FakeStore::trim_parked(ParkedRows& parked) {
+  while (!parked.rows.empty() && parked.rows.front().key.id <= parked.acknowledged) {
+    parked.rows.pop_front();
+  }
+  for (Row& row : parked.rows) {
+    const auto refused = parked.refused.find(row.key.id);
+    if (refused == parked.refused.end()) continue;
+    row.kind = RowKind::loss;
+    row.loss_reason = static_cast<std::uint8_t>(LossReason::refused);
+    row.refusal_code = refused->second;
+    row.stored.clear();
+  }
+}
+
+std::vector<std::string> FakeStore::parked() const {
+  std::vector<std::string> names;
+  for (const std::uint32_t stream : streams()) names.push_back(stream_name(stream));
+  return names;
+}
+
+std::vector<std::uint32_t> FakeStore::streams() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::uint32_t> out;
+  for (const auto& [stream, parked] : parked_) out.push_back(stream);
+  return out;
+}
+
+void FakeStore::park(std::uint32_t stream_id, std::uint64_t from_id) {
+  const std::lock_guard lock(mutex_);
+  const auto [at, is_new] = parked_.try_emplace(stream_id);
+  if (is_new) at->second.from_id = from_id;
+}
+
+void FakeStore::refuse(std::uint32_t stream_id, std::uint64_t id, std::uint8_t code) {
+  const std::lock_guard lock(mutex_);
+  parked_[stream_id].refused[id] = code;
+}
+
+Result<std::vector<Row>> FakeStore::rows_after(std::uint32_t stream_id, std::uint64_t after_id,
+                                               std::size_t bytes_max) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Row> rows;
+  std::size_t bytes = 0;
+  const auto parked = parked_.find(stream_id);
+  if (parked == parked_.end()) return rows;
+  for (const Row& row : parked->second.rows) {
+    if (row.key.id <= after_id) continue;
+    if (!rows.empty() && bytes + row.stored.size() > bytes_max) break;
+    bytes += row.stored.size();
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+Result<std::vector<Row>> FakeStore::peek_after(std::uint32_t stream_id, std::uint64_t after_id,
+                                               std::size_t bytes_max) const {
+  return rows_after(stream_id, after_id, bytes_max);
+}
+
+void FakeStore::acknowledge(std::uint32_t stream_id, std::uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  ParkedRows& parked = parked_[stream_id];
+  parked.acknowledged = std::max(parked.acknowledged, id);
+}
+
+Result<bool> FakeStore::unpark(std::uint32_t stream_id, std::uint64_t moved_to) {
+  const std::lock_guard lock(mutex_);
+  const auto at = parked_.find(stream_id);
+  if (at == parked_.end()) return true;
+  ParkedRows& parked = at->second;
+  if (!parked.rows.empty() && parked.rows.back().key.id > parked.acknowledged) return false;
+  for (const Class& of_class : classes_) {
+    for (const Row& row : of_class.rows) {
+      if (row.key.stream_id == stream_id && row.key.id <= moved_to) return false;
+    }
+  }
+  parked_.erase(at);
+  return true;
 }
 
 Result<buffer::CommitReport> FakeStore::commit(const buffer::CommitRequest& request) {

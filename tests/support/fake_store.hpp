@@ -11,12 +11,12 @@
 #include <vector>
 
 #include "buffer/content.hpp"
-#include "buffer/store.hpp"
+#include "buffer/parking.hpp"
 
 namespace penstock::tests {
 
 /// Never full and always durable. Thread: any.
-class FakeStore final : public buffer::Store {
+class FakeStore final : public buffer::Store, private buffer::Parking {
  public:
   explicit FakeStore(std::string device = "gw-7") : device_(std::move(device)) {}
 
@@ -32,8 +32,9 @@ class FakeStore final : public buffer::Store {
 
   std::uint64_t acknowledged(buffer::Priority priority) const;
   std::uint64_t pinned(buffer::Priority priority) const;
-  /// Rows that are stored and not acknowledged.
+  /// Rows that are stored and not acknowledged, without parked ones.
   std::size_t backlog() const;
+  std::vector<std::string> parked() const;  ///< names of streams
 
   const std::string& epoch() const override { return epoch_; }
   std::uint64_t generation() const override;
@@ -54,6 +55,7 @@ class FakeStore final : public buffer::Store {
   void on_stored(std::function<void()> callback) override;
   void acknowledge(std::uint64_t generation, buffer::Priority priority, std::uint64_t id) override;
   void pin(std::uint64_t generation, buffer::Priority priority, std::uint64_t id) override;
+  buffer::Parking* parking() override { return this; }
   buffer::StoreStats stats() const override;
   Result<std::vector<buffer::StreamStats>> stream_stats() const override;
   std::vector<buffer::GroupStats> group_stats() const override { return {}; }
@@ -73,6 +75,25 @@ class FakeStore final : public buffer::Store {
     std::uint64_t pinned = 0;
   };
 
+  struct ParkedRows {
+    std::uint64_t from_id = 0;
+    std::uint64_t acknowledged = 0;
+    std::map<std::uint64_t, std::uint8_t> refused;  // id -> code
+    std::deque<buffer::Row> rows;
+  };
+
+  std::vector<std::uint32_t> streams() const override;
+  void park(std::uint32_t stream_id, std::uint64_t from_id) override;
+  void refuse(std::uint32_t stream_id, std::uint64_t id, std::uint8_t code) override;
+  Result<std::vector<buffer::Row>> rows_after(std::uint32_t stream_id, std::uint64_t after_id,
+                                              std::size_t bytes_max) const override;
+  Result<std::vector<buffer::Row>> peek_after(std::uint32_t stream_id, std::uint64_t after_id,
+                                              std::size_t bytes_max) const override;
+  void acknowledge(std::uint32_t stream_id, std::uint64_t id) override;
+  void unpin() override {}
+  Result<bool> unpark(std::uint32_t stream_id, std::uint64_t moved_to) override;
+  void trim_parked(ParkedRows& parked);
+
   static std::size_t index(buffer::Priority priority) { return static_cast<std::size_t>(priority); }
   Stream& find_or_add(std::string_view name, buffer::Priority priority);
   void append(const buffer::NewRow& row);
@@ -83,6 +104,7 @@ class FakeStore final : public buffer::Store {
   mutable std::mutex mutex_;
   mutable std::array<Class, buffer::priority_count> classes_;
   std::vector<Stream> streams_;  // id = index + 1
+  std::map<std::uint32_t, ParkedRows> parked_;
   std::map<std::pair<std::string, std::string>, std::string> positions_;
   std::uint64_t next_id_ = 1;
   std::uint64_t generation_ = 1;

@@ -4,109 +4,9 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-using namespace penstock::forward;
-using penstock::buffer::Priority;
+#include "tests/agent/forward/brain_bench.hpp"
 
-namespace {
-
-constexpr std::int64_t second = 1'000'000;
-
-/// A brain and what it asked for since the last look, in short words.
-struct Bench {
-  explicit Bench(BrainSettings settings = {}) : brain(settings) { tell(StoreChanged{1}); }
-
-  void tell(const Event& event) {
-    actions.clear();
-    brain.step(now_us, event, actions);
-    for (const Action& action : actions) {
-      if (const auto* connect = std::get_if<Connect>(&action)) {
-        connection = connect->connection;
-        broker = connect->broker;
-        said += "connect ";
-      } else if (const auto* end = std::get_if<Disconnect>(&action)) {
-        said += end->says_goodbye ? "goodbye " : "disconnect ";
-      } else if (const auto* fetch = std::get_if<Fetch>(&action)) {
-        pending_fetch = *fetch;
-        has_fetch = true;
-      } else if (const auto* encode = std::get_if<Encode>(&action)) {
-        pending_encode = encode->row;
-        has_encode = true;
-      } else if (const auto* publish = std::get_if<Publish>(&action)) {
-        last_message = publish->message;
-        said += "row" + std::to_string(publish->row.id) +
-                (publish->part == 0 ? "" : "." + std::to_string(publish->part)) + " ";
-      } else if (const auto* status = std::get_if<PublishStatus>(&action)) {
-        status_message = status->message;
-        said += status->is_online ? "online " : "offline ";
-      } else if (const auto* trim = std::get_if<Acknowledge>(&action)) {
-        said += "ack" + std::to_string(trim->row.id) + " ";
-      } else if (std::holds_alternative<DropFetched>(action)) {
-        said += "drop ";
-      } else if (const auto* report = std::get_if<Report>(&action)) {
-        reports.push_back(*report);
-      }
-    }
-    answer();
-  }
-
-  void answer() {
-    if (has_fetch && answers_fetches) {
-      has_fetch = false;
-      Fetched event{
-          pending_fetch.generation, pending_fetch.priority, pending_fetch.after_id, {}, true};
-      for (const std::uint64_t id : stored[static_cast<std::size_t>(pending_fetch.priority)]) {
-        if (id > pending_fetch.after_id) event.rows.push_back({id, 100, 10});
-      }
-      tell(event);
-    }
-    if (has_encode) {
-      has_encode = false;
-      tell(Encoded{connection, pending_encode, std::vector<std::uint64_t>(parts, 1'000)});
-    }
-  }
-
-  void store(Priority priority, std::vector<std::uint64_t> ids) {
-    auto& rows = stored[static_cast<std::size_t>(priority)];
-    rows.insert(rows.end(), ids.begin(), ids.end());
-    tell(Stored{});
-  }
-  void up(std::uint32_t receive_max = 20) {
-    Limits limits;
-    limits.receive_max = receive_max;
-    tell(LinkUp{connection, limits});
-  }
-  void acknowledge(std::uint64_t message, std::uint8_t code = 0) {
-    tell(Acknowledged{connection, message, code, now_us});
-  }
-  void pass(std::int64_t time_us) {
-    now_us += time_us;
-    tell(Tick{});
-  }
-  std::string take() { return std::exchange(said, {}); }
-  int count(Report::Kind kind) const {
-    return static_cast<int>(std::count_if(reports.begin(), reports.end(),
-                                          [kind](const Report& r) { return r.kind == kind; }));
-  }
-
-  Brain brain;
-  std::int64_t now_us = second;
-  std::vector<Action> actions;
-  std::array<std::vector<std::uint64_t>, 3> stored;
-  std::uint32_t parts = 1;
-  bool answers_fetches = true;
-  std::uint64_t connection = 0;
-  std::size_t broker = 0;
-  std::uint64_t last_message = 0;
-  std::uint64_t status_message = 0;
-  Fetch pending_fetch;
-  RowRef pending_encode;
-  bool has_fetch = false;
-  bool has_encode = false;
-  std::string said;
-  std::vector<Report> reports;
-};
-
-}  // namespace
+using namespace penstock::tests;
 
 TEST_CASE("it connects at once, says online, then sends in order and acknowledges without a hole") {
   Bench bench;
@@ -228,33 +128,6 @@ TEST_CASE("a slow link is not a dead one: the time runs for the oldest message a
   CHECK(bench.take().find("disconnect") == std::string::npos);
 }
 
-TEST_CASE("a refused batch is never acknowledged, told how often, and tried again ever later") {
-  Bench bench;
-  bench.store(Priority::normal, {1, 2});
-  std::int64_t longest = 0;
-  std::int64_t times = 0;
-  for (int i = 0; i < 12; ++i) {
-    bench.up();
-    bench.acknowledge(bench.status_message);
-    bench.take();
-    bench.acknowledge(bench.status_message + 1, 0x97);
-    CHECK(bench.take() == "disconnect drop ");
-    longest = std::max(longest, bench.brain.wake_at_us() - bench.now_us);
-    bench.pass(60 * second);
-    CHECK(bench.take() == "connect ");
-  }
-  CHECK(bench.count(Report::Kind::batch_refused) == 12);
-  for (const Report& report : bench.reports) {
-    if (report.kind == Report::Kind::batch_refused) CHECK(report.value == ++times);
-  }
-  CHECK(longest > 5 * second);
-  bench.up();
-  bench.acknowledge(bench.status_message);
-  CHECK(bench.take() == "online row1 ");  // one at a time until it is taken
-  bench.acknowledge(bench.last_message);
-  CHECK(bench.take() == "ack1 row2 ");
-}
-
 TEST_CASE("a refused status does not stop the data") {
   Bench bench;
   bench.up();
@@ -298,7 +171,7 @@ TEST_CASE("rows of another generation are void") {
   bench.up();
   bench.take();
   bench.stored[1] = {1, 2};
-  bench.tell(StoreChanged{2});
+  bench.tell(StoreChanged{2, {}});
   CHECK(bench.take() == "disconnect drop ");
   bench.pass(second);
   bench.up();
@@ -310,7 +183,7 @@ TEST_CASE("rows of another generation are void") {
     late.up();
     REQUIRE(late.has_fetch);
     const Fetch asked = late.pending_fetch;
-    late.tell(StoreChanged{2});
+    late.tell(StoreChanged{2, {}});
     late.take();
     late.tell(Fetched{1, asked.priority, asked.after_id, {{4, 10, 1}}, true});
     CHECK(late.take().empty());

@@ -158,8 +158,9 @@ TEST_CASE("everything arrives in order, and the stop says goodbye") {
   options.compression = compression;
   const auto forwarder = make(options, store);
   std::atomic<int> changes{0};
-  forwarder->on_change(
-      [&changes](const UpstreamChange& change) { changes += change.is_connected ? 1 : 100; });
+  forwarder->on_change([&changes](const UpstreamChange& change) {
+    changes += change.kind == UpstreamChange::Kind::connected ? 1 : 100;
+  });
   forwarder->start();
   receiver.expect_events(10'000);
   for (int i = 0; i < 20; ++i) store.add_batch("app", 50);
@@ -429,24 +430,41 @@ TEST_CASE("batches over the broker's packet size are split, single events told a
 
 TEST_CASE("what the broker refuses stays stored, and goes when it is allowed") {
   Mosquitto broker("allow_anonymous true\nacl_file DIR/acl\n");
-  tests::write_file(broker.dir() / "acl", "topic read #\ntopic write penstock/gw-7/status\n");
+  tests::write_file(broker.dir() / "acl",
+                    "topic read penstock/gw-7/data/app\ntopic write penstock/gw-7/status\n"
+                    "topic write penstock/gw-7/data/good\n");
   broker.start();
   FakeStore store;
   for (int i = 0; i < 5; ++i) store.add_batch("app", 10);
+  for (int i = 0; i < 5; ++i) store.add_batch("good", 10);
   Receiver receiver(broker.address());
   receiver.connect();
   ForwardOptions options = options_for(broker.address());
   options.protocol = ProtocolChoice::v5;
   const auto forwarder = make(options, store);
+  std::mutex mutex;
+  std::vector<std::string> changes;
+  forwarder->on_change([&](const UpstreamChange& change) {
+    const std::lock_guard lock(mutex);
+    if (!change.stream.empty()) changes.push_back(change.stream + ": " + change.reason);
+  });
   forwarder->start();
-  REQUIRE(eventually([&] { return forwarder->stats().connections >= 3; }));
-  CHECK(forwarder->stats().last_error.find("not authorised") != std::string::npos);
-  CHECK(store.backlog() == 5);
+  // The other stream goes on.
+  REQUIRE(eventually([&] { return forwarder->stats().acknowledged_events == 50; }));
+  REQUIRE(eventually([&] { return store.backlog() == 0; }));
+  static_cast<void>(store.commit({}));
+  CHECK(store.parked() == std::vector<std::string>{"app"});
+  CHECK(forwarder->stats().parked_streams == 1);
   tests::write_file(broker.dir() / "acl", "topic readwrite #\n");
   broker.signal(SIGHUP);
   receiver.expect_events(50);
-  CHECK(eventually([&] { return store.backlog() == 0; }));
+  CHECK(eventually([&] {
+    static_cast<void>(store.commit({}));
+    return store.parked().empty();
+  }));
+  CHECK(eventually([&] { return forwarder->stats().parked_streams == 0; }));
   stop(*forwarder);
+  CHECK(changes == std::vector<std::string>{"app: not authorised (0x87)", "app: "});
 }
 
 TEST_CASE("the second broker takes over") {

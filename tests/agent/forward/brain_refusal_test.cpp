@@ -1,0 +1,197 @@
+// What a broker refuses must neither be lost in silence nor hold up what it would take.
+#include <catch2/catch.hpp>
+
+#include "agent/forward/refusal.hpp"
+#include "tests/agent/forward/brain_bench.hpp"
+
+using namespace penstock::tests;
+
+TEST_CASE("every reason code of a PUBACK is judged") {
+  CHECK(judge_refusal(0x90) == Refusal::for_good);
+  CHECK(judge_refusal(0x99) == Refusal::for_good);
+  CHECK(judge_refusal(0x95) == Refusal::too_large);
+  CHECK(judge_refusal(0x91) == Refusal::connection);
+  for (const int code : {0x80, 0x83, 0x87, 0x97, 0x88, 0x96, 0xFF}) {
+    CHECK(judge_refusal(static_cast<std::uint8_t>(code)) == Refusal::for_now);
+  }
+}
+
+TEST_CASE("a refusal that may end parks its stream; its class goes on") {
+  Bench bench;
+  bench.store(Priority::normal, {1, 101, 2, 102});
+  bench.stored[1] = {1, 101, 102, 201};  // ids rise
+  bench.up();
+  bench.take();
+  bench.acknowledge(bench.status_message);
+  const std::uint64_t first = bench.status_message + 1;
+  bench.acknowledge(first, 0x87);
+  CHECK(bench.take() == "park1@1 ack1 ");
+  bench.acknowledge(first + 1);
+  bench.acknowledge(first + 2);
+  bench.acknowledge(first + 3);
+  CHECK(bench.take() == "ack101 ack102 ack201 ");
+  CHECK(bench.count(Report::Kind::stream_parked) == 1);
+  CHECK(bench.count(Report::Kind::batch_refused) == 0);
+
+  SECTION("it is tried again with growing pauses, and reported once") {
+    bench.parked[1] = {{1, 100, 10, 1}, {103, 100, 10, 1}};
+    std::int64_t pause = 0;
+    for (int i = 0; i < 12; ++i) {
+      const std::uint64_t before = bench.last_message;
+      const std::int64_t asked_us = bench.now_us;
+      for (int ticks = 0; bench.last_message == before && ticks < 1'000; ++ticks) {
+        bench.pass(500'000);
+        bench.acknowledge(bench.status_message);
+      }
+      CHECK(bench.now_us - asked_us >= pause / 2);
+      pause = bench.now_us - asked_us;
+      bench.acknowledge(bench.last_message, i % 2 == 0 ? 0x97 : 0x87);
+    }
+    CHECK(pause >= 200 * second);
+    CHECK(bench.count(Report::Kind::stream_parked) == 1);
+    CHECK(bench.said.find("disconnect") == std::string::npos);
+    bench.take();
+    bench.pass(300 * second);
+    CHECK(bench.take().find("row1 ") != std::string::npos);
+    bench.acknowledge(bench.last_message);
+    CHECK(bench.take() == "done1 row103 ");
+    bench.acknowledge(bench.last_message);
+    CHECK(bench.take() == "done103 unpark1 ");
+    CHECK(bench.count(Report::Kind::stream_returned) == 1);
+    bench.store(Priority::normal, {301});
+  }
+  SECTION("it stays parked until the store agrees that nothing is left") {
+    bench.unparks = false;
+    bench.pass(2 * second);
+    CHECK(bench.take() == "unpark1 ");
+    bench.pass(second / 2);
+    CHECK(bench.take().empty());
+    bench.unparks = true;
+    bench.pass(second);
+    CHECK(bench.take() == "unpark1 ");
+  }
+}
+
+TEST_CASE("later rows of a parked stream are passed over as they are reached") {
+  Bench bench({.in_flight_max = 1});
+  bench.store(Priority::normal, {1, 2, 101, 102});
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  bench.take();
+  bench.acknowledge(bench.last_message, 0x97);
+  // Row 2 was encoded already, and must not come before row 1.
+  CHECK(bench.take() == "park1@1 ack2 row101 ");
+  bench.store(Priority::normal, {103});
+  bench.stored[1].push_back(104);
+  bench.acknowledge(bench.last_message);
+  CHECK(bench.take() == "ack101 row102 ");
+  CHECK(bench.count(Report::Kind::stream_parked) == 1);
+}
+
+TEST_CASE("what is never taken becomes a loss record, sent in its place") {
+  Bench bench;
+  bench.store(Priority::normal, {1, 101});
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  bench.take();
+  bench.acknowledge(bench.status_message + 1, 0x90);
+  CHECK(bench.take() == "park1@1 refuse1 ack1 ");
+  CHECK(bench.refused.reason_code == 0x90);
+  CHECK(bench.count(Report::Kind::batch_lost) == 1);
+  CHECK(bench.count(Report::Kind::stream_parked) == 0);
+  bench.acknowledge(bench.status_message + 2);
+  bench.take();
+  // Still a batch: the store has not committed the change.
+  bench.parked[1] = {{1, 100, 10, 1}};
+  bench.pass(2 * second);
+  CHECK(bench.take().empty());
+  bench.parked[1] = {{1, 0, 0, 1}};
+  bench.pass(2 * second);
+  CHECK(bench.take() == "row1 ");
+
+  SECTION("taken") {
+    bench.acknowledge(bench.last_message);
+    CHECK(bench.take() == "done1 unpark1 ");
+  }
+  SECTION("refused as well: then the stream waits") {
+    bench.acknowledge(bench.last_message, 0x90);
+    CHECK(bench.take().empty());
+    CHECK(bench.count(Report::Kind::stream_parked) == 1);
+  }
+}
+
+TEST_CASE("a message that is too large is split, and only a single event is given up") {
+  Bench bench;
+  bench.store(Priority::normal, {1});
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  bench.take();
+  bench.acknowledge(bench.status_message + 1, 0x95);
+  CHECK(bench.take() == "disconnect drop ");
+  CHECK(bench.count(Report::Kind::batch_refused) == 1);
+  bench.pass(60 * second);
+  bench.part_events = 1;
+  bench.up();
+  CHECK(bench.encoded.split_bytes == 500);
+  CHECK(bench.encoded.packet_bytes_max > 1'000);
+  bench.take();
+  bench.acknowledge(bench.status_message);
+  bench.acknowledge(bench.last_message, 0x95);
+  bench.pass(60 * second);
+  bench.up();
+  CHECK(bench.encoded.packet_bytes_max == 999);
+  // What is sent in its place is refused too: nothing is left to be made smaller.
+  bench.acknowledge(bench.status_message);
+  bench.take();
+  bench.acknowledge(bench.last_message, 0x95);
+  CHECK(bench.take() == "park1@1 ack1 ");
+}
+
+TEST_CASE("only a batch that was alone and ended a working connection three times is poison") {
+  const bool skips = GENERATE(false, true);
+  Bench bench({.in_flight_max = 1, .skips_poison = skips});
+  bench.store(Priority::normal, {1, 101});
+  const auto end = [&bench](bool took_all) {
+    LinkDown down;
+    down.connection = bench.connection;
+    down.took_all_and_ended = took_all;
+    bench.tell(down);
+    bench.pass(60 * second);
+  };
+  for (int i = 0; i < 5; ++i) {  // the network's fault, for all we know
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    end(false);
+  }
+  bench.up();  // nothing was acknowledged
+  end(true);
+  for (int i = 0; i < 2; ++i) {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    end(true);
+  }
+  CHECK(bench.take().find("park") == std::string::npos);
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  end(true);
+  const std::string said = bench.take();
+  CHECK(said.find("park1@1 ") != std::string::npos);
+  CHECK((said.find("refuse1 ") != std::string::npos) == skips);
+  CHECK(bench.count(Report::Kind::stream_parked) == (skips ? 0 : 1));
+  CHECK(bench.count(Report::Kind::batch_lost) == (skips ? 1 : 0));
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take().find("row101 ") != std::string::npos);
+}
+
+TEST_CASE("streams that the store knows as parked are tried first, and anew at another broker") {
+  Bench bench;
+  bench.parked[3] = {{7, 100, 10, 3}};
+  bench.tell(StoreChanged{2, {3}});
+  bench.up();
+  CHECK(bench.take() == "connect online row7 ");
+  bench.acknowledge(bench.status_message);
+  bench.acknowledge(bench.last_message, 0x87);
+  CHECK(bench.count(Report::Kind::stream_parked) == 1);
+  CHECK(bench.take().empty());
+}

@@ -111,6 +111,8 @@ bool http_feed(const path& folder, std::size_t index) {
                                  "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
                                  body.size(), body));
   return receive_all(fd.get()).find(" 204 ") != std::string::npos;
+}
+
 std::string exec_yaml(const path& folder) {
   return fmt::format("every: 1s\ncommand: [cat, \"{}/value\"]\n", folder.string());
 }

@@ -8,6 +8,7 @@
 namespace penstock::connectors {
 namespace {
 
+constexpr std::size_t first_block_bytes = 512;  // enough for a source that is mostly at rest
 constexpr std::size_t block_bytes = 16 * 1024;
 
 }  // namespace
@@ -19,7 +20,8 @@ std::string_view TextArena::copy(std::string_view text) {
     used_ = 0;
   }
   if (block_index_ == blocks_.size()) {
-    const std::size_t capacity = std::max(block_bytes, text.size());
+    const std::size_t usual = blocks_.empty() ? first_block_bytes : block_bytes;
+    const std::size_t capacity = std::max(usual, text.size());
     blocks_.push_back({std::make_unique_for_overwrite<char[]>(capacity), capacity});
     used_ = 0;
   }

@@ -74,8 +74,7 @@ std::uint64_t start_of_last_line(int fd, std::uint64_t size, std::size_t bytes_m
 Reader::Reader(const Settings& settings, Session& session)
     : settings_(settings),
       session_(session),
-      buffer_bytes_(std::max(piece_bytes, settings.line_bytes_max + 4096)),
-      buffer_(std::make_unique_for_overwrite<char[]>(buffer_bytes_)) {}
+      buffer_bytes_(std::max(piece_bytes, settings.line_bytes_max + 4096)) {}
 
 Result<Seen> Reader::read(const Lineage& lineage, TrackedFile& file, std::int64_t now_us) {
   const bool was_open = file.fd.is_open();
@@ -135,6 +134,7 @@ std::optional<Reader::Piece> Reader::read_piece(TrackedFile& file, const FileFac
     at.offset = text;
     set_marks(file.fd.get(), at.offset, at);
   }
+  if (buffer_ == nullptr) buffer_ = std::make_unique_for_overwrite<char[]>(buffer_bytes_);
   // The tail is read again together with what follows it: both are of the same content.
   const ssize_t n =
       read_at(file.fd.get(), buffer_.get(), buffer_bytes_, at.offset - at.tail.length);

@@ -25,13 +25,10 @@ bool read_drops(msghdr& header, std::uint32_t& drops) {
 
 Datagrams::Datagrams(std::size_t message_bytes_max)
     : bytes_max_(message_bytes_max),
-      bytes_(std::make_unique_for_overwrite<char[]>(message_bytes_max * count_max)),
-      headers_(count_max),
-      pieces_(count_max),
-      senders_(count_max),
-      control_(std::make_unique<char[]>(control_bytes * count_max)) {}
+      bytes_(std::make_unique_for_overwrite<char[]>(message_bytes_max * count_max)) {}
 
 std::uint64_t Datagrams::receive(int fd, const Take& take) {
+  if (headers_.empty()) make_headers();
   for (std::size_t i = 0; i < count_max; ++i) {
     pieces_[i] = {bytes_.get() + i * bytes_max_, bytes_max_};
     msghdr& header = headers_[i].msg_hdr;
@@ -67,6 +64,13 @@ std::uint64_t Datagrams::receive(int fd, const Take& take) {
     if (!message.empty()) take(message, is_cut, host);
   }
   return dropped;
+}
+
+void Datagrams::make_headers() {
+  headers_.resize(count_max);
+  pieces_.resize(count_max);
+  senders_.resize(count_max);
+  control_ = std::make_unique<char[]>(control_bytes * count_max);
 }
 
 }  // namespace penstock::connectors::support

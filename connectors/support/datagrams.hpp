@@ -11,7 +11,8 @@
 
 namespace penstock::connectors::support {
 
-/// Its buffers take memory only as far as datagrams fill them. Thread: owner only.
+/// Takes memory from the first datagram on, and then only as far as datagrams fill its buffers.
+/// Thread: owner only.
 class Datagrams {
  public:
   explicit Datagrams(std::size_t message_bytes_max);
@@ -23,6 +24,8 @@ class Datagrams {
 
  private:
   static constexpr std::size_t count_max = 64;
+
+  void make_headers();
 
   std::size_t bytes_max_;
   std::unique_ptr<char[]> bytes_;

@@ -60,7 +60,7 @@ class Listener {
         tls_(settings.tls),
         refused_(clock_),
         broken_off_(clock_),
-        buffer_(std::make_unique<char[]>(read_bytes)) {}
+        buffer_(std::make_unique_for_overwrite<char[]>(read_bytes)) {}
   ~Listener() {
     for (const StreamSocket& socket : streams_) remove_file(*socket.address);
     for (const DatagramSocket& socket : datagrams_) remove_file(*socket.address);

@@ -1,4 +1,5 @@
 """Starts, watches, kills the agent under test: only its command line and its files are known here."""
+import json
 import pathlib
 import signal
 import subprocess
@@ -62,6 +63,15 @@ class Agent:
             if line.startswith("RssAnon:"):
                 return int(line.split()[1])
         return None
+
+    def status(self):
+        """What `penstock status` tells; None while it does not answer."""
+        done = subprocess.run([self.binary, "status", "--json", "-c", self.config], capture_output=True, text=True,
+                              check=False)
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            return None
 
     def log_tail(self, lines=40):
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

@@ -1,0 +1,95 @@
+"""growth: what an event costs as streams, backlog and idle connectors grow. startup: with a backlog."""
+import json
+import subprocess
+import time
+
+import bench
+from jobs.footprint import at_rest
+
+FLAT_MAX = 1.25
+IDLE_CONNECTORS = 200
+IDLE_MIB_MAX = 5
+CLEAN_MS_MAX, UNCLEAN_MS_MAX = 50, 300
+
+
+def driver(setting, *words):
+    done = subprocess.run([setting.build / "tests/scale_driver", *map(str, words)], capture_output=True, text=True,
+                          check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def cost(setting, streams, backlog):
+    """CPU of the real collector and store, µs an event; the backlog is filled before and not counted."""
+    with setting.place() as place:
+        if backlog:
+            driver(setting, "fill", place / "buffer", backlog, streams)
+        return [driver(setting, "measure", place / "buffer", streams, setting.lines // 2) for _ in range(setting.runs)]
+
+
+def both(results):
+    found = bench.medians(results)
+    return found["append_us"] + found["drain_us"], found["rss_anon_kib"] / 1024
+
+
+def idle_connectors(place):
+    files = "".join(f'  f{i}: {{type: file, paths: ["{place}/none/{i}/*.log"]}}\n' for i in range(IDLE_CONNECTORS // 2))
+    sockets = "".join(f"  s{i}: {{type: socket, listen: unix-datagram://{place}/{i}.sock}}\n"
+                      for i in range(IDLE_CONNECTORS // 2))
+    return "  host: {type: host, every: 10s}\n" + files + sockets
+
+
+def growth(setting):
+    small, _ = both(cost(setting, 1, 0))
+    for name, streams, backlog in ((f"{setting.streams} streams", setting.streams, 0),
+                                   (f"{setting.backlog_bytes / (1 << 30):.3g} GiB backlog", 1, setting.backlog_bytes)):
+        large, anon = both(cost(setting, streams, backlog))
+        yield bench.Row("growth", f"in and out, {name}", "us/event", large, small, "1 stream, empty",
+                        rss_anon_mib=anon).ratio_at_most(FLAT_MAX)
+    few = at_rest(setting, lambda _: "  host: {type: host, every: 10s}\n", setting.seconds)
+    many = at_rest(setting, idle_connectors, setting.seconds)
+    yield bench.Row("growth", f"RssAnon, {IDLE_CONNECTORS} idle connectors", "MiB", many["anon"], few["anon"],
+                    "without").at_most(round(few["anon"] + IDLE_MIB_MAX, 1))
+    yield bench.Row("growth", f"CPU, {IDLE_CONNECTORS} idle connectors", "% of a core", many["percent"], few["percent"],
+                    "without")
+
+
+def start(agent):
+    """Milliseconds from the start of the process until the buffer is open, which it says last before it works."""
+    with open(agent.log, "ab+") as log:
+        log.seek(0, 2)
+        began = time.monotonic()
+        agent.start()
+        while True:
+            line = log.readline()
+            if b"event=buffer path=" in line:
+                return (time.monotonic() - began) * 1e3
+            if not line:
+                if agent.ended() is not None or time.monotonic() - began > bench.PATIENCE_S:
+                    raise bench.Failed(f"the agent did not start\n{agent.log_tail()}")
+                time.sleep(0.0005)
+
+
+def startup(setting):
+    with setting.place() as place:
+        driver(setting, "fill", place / "buffer", setting.backlog_bytes, 20)
+        agent = bench.Agent(setting, place, 0, "  host: {type: host, every: 10s}\n", device="scale",
+                            buffer=f"preallocate: false, max_size: {setting.backlog_bytes * 2 + (64 << 20)}B")
+        found = {"clean": [], "unclean": []}
+        try:
+            start(agent)
+            for _ in range(setting.runs):
+                time.sleep(1.5)  # a commit, so that the kill leaves an unclean buffer
+                agent.kill()
+                found["unclean"].append(start(agent))
+                if agent.stop() != 0:
+                    raise bench.Failed(f"the agent did not stop\n{agent.log_tail()}")
+                found["clean"].append(start(agent))
+        finally:
+            agent.kill()
+    backlog = f"{setting.backlog_bytes / (1 << 30):.3g} GiB backlog"
+    for name, limit in (("clean", CLEAN_MS_MAX), ("unclean", UNCLEAN_MS_MAX)):
+        ours = bench.statistics.median(found[name])
+        yield bench.Row("startup", f"after {name} stop, {backlog}", "ms", ours).at_most(limit)
+
+
+JOBS = {"growth": growth, "startup": startup}

@@ -110,6 +110,14 @@ Result<void> check_file_system(const fs::path& path, std::vector<std::string>& w
   return {};
 }
 
+Result<void> sync_file(const fs::path& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd.is_open() || ::fsync(fd.get()) != 0) {
+    return errno_error(fmt::format("sync {}", path.string()));
+  }
+  return {};
+}
+
 std::string holder_of(int lock_fd) {
   char text[32] = {};
   const ssize_t size = ::pread(lock_fd, text, sizeof text - 1, 0);
@@ -153,19 +161,26 @@ Result<Directory> Directory::hold(const fs::path& path, bool make,
 }
 
 Result<void> Directory::remove_leftovers() const {
-  for (const char* name : {"buffer.mdb.birth", "buffer.mdb.new"}) {
-    if (::unlink((path_ / name).c_str()) != 0 && errno != ENOENT) {
-      return errno_error(fmt::format("remove {}", (path_ / name).string()));
+  for (const fs::path& file : {birth_file(), copy_file()}) {
+    if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
+      return errno_error(fmt::format("remove {}", file.string()));
     }
   }
   return {};
 }
 
-Result<void> Directory::publish_birth() const {
-  const UniqueFd fd(::open(birth_file().c_str(), O_RDWR | O_CLOEXEC));
-  if (!fd.is_open() || ::fsync(fd.get()) != 0) {
-    return errno_error(fmt::format("sync {}", birth_file().string()));
+Result<void> Directory::publish_copy() const {
+  PENSTOCK_TRY(sync_file(copy_file()));
+  if (::rename(copy_file().c_str(), file().c_str()) != 0) {
+    return errno_error(fmt::format("rename {}", copy_file().string()));
   }
+  return {};
+}
+
+Result<void> Directory::sync_names() const { return sync_directory(path_); }
+
+Result<void> Directory::publish_birth() const {
+  PENSTOCK_TRY(sync_file(birth_file()));
   PENSTOCK_TRY(sync_way_to(path_));
   if (::rename(birth_file().c_str(), file().c_str()) != 0) {
     return errno_error(fmt::format("rename {}", birth_file().string()));

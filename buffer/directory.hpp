@@ -23,7 +23,13 @@ class Directory {
   std::filesystem::path file() const { return path_ / "buffer.mdb"; }
   /// Where a new file is made before it takes its place.
   std::filesystem::path birth_file() const { return path_ / "buffer.mdb.birth"; }
+  /// Where a copy is made before it takes its place.
+  std::filesystem::path copy_file() const { return path_ / "buffer.mdb.new"; }
   Result<void> remove_leftovers() const;
+  /// Syncs copy_file() and lets it take the place of file(), which is durable only after
+  /// sync_names(). An error leaves it open which of the two has the name.
+  Result<void> publish_copy() const;
+  Result<void> sync_names() const;
   /// Syncs the new file and lets it take the place of file(), durably, with all names on the way.
   Result<void> publish_birth() const;
   /// Gives file() a second name in a directory `<kind>-<epoch>-<n>` of its own, durably; returns

@@ -88,21 +88,28 @@ Result<bool> Txn::erase(Table table, std::string_view key) {
 }
 
 Result<std::uint64_t> Txn::pages() {
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t own, pages_of(free_list));
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t pages, table_pages());
+  return pages + own;
+}
+
+Result<std::uint64_t> Txn::table_pages() {
   constexpr MDB_dbi main = 1;
-  std::uint64_t pages = 2;  // the two meta pages
-  const auto add = [&](MDB_dbi dbi) {
-    MDB_stat stat = {};
-    const int code = mdb_stat(txn_.get(), dbi, &stat);
-    pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
-    return code;
-  };
-  if (const int code = add(free_list); code != 0) return env_->error("count pages", code);
-  if (const int code = add(main); code != 0) return env_->error("count pages", code);
+  constexpr std::uint64_t meta_pages = 2;
+  PENSTOCK_TRY_ASSIGN(std::uint64_t pages, pages_of(main));
   for (const MDB_dbi table : env_->tables_) {
     if (table == 0) continue;
-    if (const int code = add(table); code != 0) return env_->error("count pages", code);
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t more, pages_of(table));
+    pages += more;
   }
-  return pages;
+  return pages + meta_pages;
+}
+
+Result<std::uint64_t> Txn::pages_of(unsigned table) {
+  MDB_stat stat = {};
+  const int code = mdb_stat(txn_.get(), table, &stat);
+  if (code != 0) return env_->error("count pages", code);
+  return std::uint64_t{stat.ms_branch_pages} + stat.ms_leaf_pages + stat.ms_overflow_pages;
 }
 
 Result<std::uint64_t> Txn::pages_freed_last() {

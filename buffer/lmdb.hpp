@@ -36,6 +36,8 @@ class Txn {
 
   /// Pages that hold data, of all tables and LMDB's own lists.
   Result<std::uint64_t> pages();
+  /// The same without the list of free pages: what a copy would need.
+  Result<std::uint64_t> table_pages();
   /// Of a reading one: pages that the last commit gave up. Each was replaced by one it wrote.
   Result<std::uint64_t> pages_freed_last();
   Result<std::uint64_t> entries(Table table);  ///< 0 if there is no such table
@@ -53,6 +55,7 @@ class Txn {
     void operator()(MDB_txn* txn) const;
   };
   Result<char*> reserve(Table table, std::string_view key, std::size_t size, unsigned flags);
+  Result<std::uint64_t> pages_of(unsigned table);
 
   Env* env_;
   std::unique_ptr<MDB_txn, Abort> txn_;

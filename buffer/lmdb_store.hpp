@@ -1,5 +1,6 @@
 // LmdbStore: the store over one LMDB file. Commits are in lmdb_store_commit.cpp, reading is in
-// lmdb_store_read.cpp, parked streams are in lmdb_store_parking.cpp, the rest in lmdb_store.cpp.
+// lmdb_store_read.cpp, parked streams, purging and compaction in files of their names, the rest is
+// in lmdb_store.cpp.
 #pragma once
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/base/log.hpp"
 #include "buffer/content.hpp"
 #include "buffer/directory.hpp"
 #include "buffer/fair_lock.hpp"
@@ -58,6 +60,11 @@ class LmdbStore final : public Store, private Parking {
   void acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) override;
   void pin(std::uint64_t generation, Priority priority, std::uint64_t id) override;
   Result<PurgeReport> purge(std::uint64_t generation, std::span<const RowPlace> rows) override;
+  Result<CompactReport> compact(
+      const std::function<void(std::uint64_t, std::uint64_t)>& progress) override;
+  /// Compacts where that takes moments and gives much back; a failure is logged and changes
+  /// nothing. Thread: the one of commit.
+  void compact_if_worthwhile();
   Parking* parking() override { return this; }
   StoreStats stats() const override;
   Result<std::vector<StreamStats>> stream_stats() const override;
@@ -127,6 +134,10 @@ class LmdbStore final : public Store, private Parking {
   void forget_crashes_in_time();
   CommitReport take_report();
   void drop_env();
+  bool is_compaction_worthwhile();
+  Result<CompactReport> compact_in_turn(
+      const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+  std::uint64_t file_bytes() const;
   Result<Txn> begin_read() const;
   Result<std::vector<Row>> read_rows(Priority priority, std::uint64_t after_id,
                                      std::size_t bytes_max, bool pins) const;
@@ -155,6 +166,7 @@ class LmdbStore final : public Store, private Parking {
   const std::string epoch_text_;
   const std::size_t page_size_;
   const bool is_reserved_;
+  Log log_{"buffer"};
   std::function<void()> on_stored_;
 
   mutable FairLock turn_;     // guards everything up to the next blank line
@@ -173,8 +185,11 @@ class LmdbStore final : public Store, private Parking {
   std::uint64_t expired_events_ = 0;
   std::uint64_t tree_pages_ = 0;  // in use after the last commit, LMDB's own lists with them
   std::uint64_t written_bytes_ = 0;
-  CommitReport unreported_;         // drops of commits that no caller asked for
-  bool is_marked_crashed_ = false;  // an earlier process left a marker
+  CommitReport unreported_;              // drops of commits that no caller asked for
+  bool is_marked_crashed_ = false;       // an earlier process left a marker
+  bool is_name_unsynced_ = false;        // a copy may have taken the file's name, not durably
+  std::int64_t next_compaction_us_ = 0;  // on the steady clock; none by itself before
+  bool has_told_compaction_ = false;     // that it failed
   const std::int64_t opened_steady_us_;
 
   Compressor compressor_;  // intake only, with frames_

@@ -65,6 +65,7 @@ Result<CommitReport> LmdbStore::commit(const CommitRequest& request) {
     return commit_in_turn(rows, request);
   }();
   if (result.ok() && !request.rows.empty() && on_stored_) on_stored_();
+  if (result.ok()) compact_if_worthwhile();
   return result;
 }
 
@@ -352,6 +353,9 @@ void LmdbStore::drop_env() {
 
 Result<void> LmdbStore::reopen() {
   if (faults_.reopen && faults_.reopen()) return Error{Errc::unavailable, "reopen: fault"};
+  // Before a commit: after a power cut the other file would have the name.
+  if (is_name_unsynced_) PENSTOCK_TRY(directory_.sync_names());
+  is_name_unsynced_ = false;
   auto file = open_existing(directory_.file(), map_bytes_);
   if (!file.ok()) return unavailable(file.error());
   if (file->state.identity.epoch != epoch_) {

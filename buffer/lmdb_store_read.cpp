@@ -1,6 +1,5 @@
 // What is read from the store: each function takes one turn, or many short ones, and copies out.
 #include <fmt/core.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
@@ -162,10 +161,7 @@ StoreStats LmdbStore::stats() const {
   stats.written_bytes = written_bytes_;
   stats.streams = static_cast<std::uint32_t>(streams_.size());
   for (const std::uint64_t events : counters_.events) stats.events += events;
-  struct stat info = {};
-  if (::stat(directory_.file().c_str(), &info) == 0) {
-    stats.file_bytes = static_cast<std::uint64_t>(info.st_size);
-  }
+  stats.file_bytes = file_bytes();
   auto txn = begin_read();
   if (!txn.ok()) return stats;
   const std::uint64_t now = buffer_time_us();

@@ -24,9 +24,10 @@ Result<std::unique_ptr<Store>> open_with_faults(const StoreOptions& given, OpenR
   const InsideStore inside;  // of a damaged file, too, a crash leaves its mark
   PENSTOCK_TRY_ASSIGN(OpenFile file, open_or_make(options, directory, clock, report));
   const bool is_reserved = reserve_blocks(options, *file.env, report);
-  std::unique_ptr<Store> store = std::make_unique<LmdbStore>(
-      options, std::move(directory), std::move(file), is_reserved, clock, faults);
-  return store;
+  auto store = std::make_unique<LmdbStore>(options, std::move(directory), std::move(file),
+                                           is_reserved, clock, faults);
+  store->compact_if_worthwhile();
+  return std::unique_ptr<Store>(std::move(store));
 }
 
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options, OpenReport& report,

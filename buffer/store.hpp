@@ -178,6 +178,12 @@ struct PurgeReport {
   std::uint64_t events = 0;
 };
 
+/// Sizes of the file, as its length says.
+struct CompactReport {
+  std::uint64_t bytes_before = 0;
+  std::uint64_t bytes_after = 0;
+};
+
 class Parking;  // buffer/parking.hpp
 
 /// The durable store. One process (own flock), one fair lock around every LMDB call.
@@ -251,6 +257,17 @@ class Store {
     static_cast<void>(generation);
     static_cast<void>(rows);
     return Error{Errc::invalid, "this store cannot purge"};
+  }
+
+  /// Replaces the file by a copy without its free pages; rows and ids stay, so that no generation
+  /// ends. Holds up all else meanwhile: for tools; an agent's store does it by itself where that
+  /// takes moments. progress(done, total) counts rows. full: no room for the copy. invalid: blocks
+  /// are reserved, or this store cannot. After any error all that was stored is there, in one file
+  /// or the other. Thread: the one of commit.
+  virtual Result<CompactReport> compact(
+      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    static_cast<void>(progress);
+    return Error{Errc::invalid, "this store cannot be compacted"};
   }
 
   /// Streams that wait apart from their class; nullptr: this store cannot.

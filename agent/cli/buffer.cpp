@@ -88,6 +88,7 @@ void add_buffer_command(CLI::App& app, const Globals& globals, int& exit_code) {
             show_verify);
   add_buffer_salvage(*command, frame);
   add_buffer_purge(*command, frame);
+  add_buffer_compact(*command, frame);
   command->footer(
       "Example:\n  penstock buffer stat -c penstock.yaml\n"
       "  penstock buffer peek app --last 5\n"

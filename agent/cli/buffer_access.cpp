@@ -37,9 +37,9 @@ Answer open_and_run(const config::BufferSettings& settings, const daemon::Contro
   options.max_size = std::max(settings.max_size, buffer::max_size_min);
   options.preallocate = false;
   std::error_code unknown;
-  // Deletes need free pages: a buffer that was set aside may be larger than the configured one.
+  // A buffer that was set aside may be larger than the configured one.
   const std::uintmax_t size = fs::file_size(path / "buffer.mdb", unknown);
-  if (request.command == "buffer.purge" && !unknown) {
+  if (request.apply && !unknown) {
     options.max_size = std::max<std::uint64_t>(options.max_size, size);
   }
   buffer::OpenReport report;

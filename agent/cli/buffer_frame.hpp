@@ -51,6 +51,7 @@ std::uint64_t number_of(const rapidjson::Value& object, const char* name);
 void add_buffer_peek(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_export(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_purge(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
+void add_buffer_compact(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_salvage(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 
 }  // namespace penstock::cli

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "agent/base/text.hpp"
+#include "agent/daemon/buffer_compact.hpp"
 #include "agent/daemon/buffer_export.hpp"
 #include "agent/daemon/buffer_purge.hpp"
 #include "agent/daemon/exit_code.hpp"
@@ -125,7 +126,8 @@ Answer verify(const Store& store, LineSink& sink) {
 
 bool is_long_command(const ControlRequest& request) {
   return request.command == "buffer.list" || request.command == "buffer.export" ||
-         request.command == "buffer.verify" || request.command == "buffer.purge";
+         request.command == "buffer.verify" || request.command == "buffer.purge" ||
+         request.command == "buffer.compact";
 }
 
 Answer run_buffer_command(const ControlRequest& request, Store& store, const BufferFacts& facts,
@@ -137,6 +139,7 @@ Answer run_buffer_command(const ControlRequest& request, Store& store, const Buf
   if (request.command == "buffer.export") return export_events(request, store, sink);
   if (request.command == "buffer.verify") return verify(store, sink);
   if (request.command == "buffer.purge") return purge_events(request, store, sink);
+  if (request.command == "buffer.compact") return compact_buffer(request, store, facts, sink);
   return {exit_usage, fmt::format("unknown command \"{}\"", request.command)};
 }
 

@@ -1,5 +1,4 @@
-// The buffer commands, the same for a running agent and for a closed buffer: stat, list, export,
-// verify.
+// The buffer commands, the same for a running agent and for a closed buffer.
 #pragma once
 
 #include <filesystem>
@@ -20,13 +19,14 @@ struct BufferFacts {
 /// Whether the command walks through the whole buffer.
 bool is_long_command(const ControlRequest& request);
 
-/// Runs buffer.stat | buffer.list | buffer.export | buffer.verify and writes JSON lines:
+/// Runs buffer.stat | list | export | verify | purge | compact and writes JSON lines:
 ///   stat    one object
 ///   list    one object per stream, or per position
 ///   export  one event per line, exactly as it is sent, in the order of storing; loss records in
 ///           their place
 ///   verify  one object; exit_data if anything is damaged
 ///   purge   one object (buffer_purge.hpp)
+///   compact one object (buffer_compact.hpp)
 /// Answers with exit_usage to other commands. Thread: any, one command at a time.
 Answer run_buffer_command(const ControlRequest& request, buffer::Store& store,
                           const BufferFacts& facts, LineSink& sink);

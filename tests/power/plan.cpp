@@ -37,6 +37,7 @@ Plan make_plan(std::uint64_t seed, std::size_t steps) {
     }
     step.life = plan.lives.size() - 1;
     step.acknowledges = random() % 4 == 0;
+    step.compacts = random() % 8 == 0;
     const std::size_t rows = random() % 5;
     for (std::size_t row = 0; row < rows; ++row) {
       const std::size_t stream = random() % stream_count;

@@ -43,6 +43,7 @@ inline bool begins_life(Reopening reopening) { return reopening >= Reopening::ne
 struct Step {
   Reopening reopening = Reopening::none;
   bool acknowledges = false;  ///< before the commit: the oldest rows of every class
+  bool compacts = false;      ///< before the commit, where no blocks are reserved
   std::vector<PlannedRow> rows;
   std::size_t life = 0;
   Numbers next{};  ///< after this step, in its life

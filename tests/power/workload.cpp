@@ -85,6 +85,12 @@ struct Workload {
     }
   }
 
+  void compact() const {
+    const auto done = store->compact({});
+    // Of a file whose blocks are reserved there is nothing to give back.
+    if (!done.ok() && done.error().code != Errc::invalid) die(done.error().text);
+  }
+
   void commit(const Step& step, std::uint64_t number) {
     std::vector<std::string> contents;
     for (const PlannedRow& row : step.rows) contents.push_back(content_for(step.life, row));
@@ -130,6 +136,7 @@ struct Workload {
     for (const Step& step : plan.steps) {
       if (step.reopening != Reopening::none) reopen(step);
       if (step.acknowledges) acknowledge_oldest();
+      if (step.compacts) compact();
       commit(step, ++number);
     }
     store->close();

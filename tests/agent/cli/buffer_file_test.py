@@ -1,0 +1,44 @@
+#!/usr/bin/python3
+"""Commands that replace the buffer's file: nothing stored changes, and a running agent is left alone.
+
+tests/agent/cli/buffer_file_test.py PENSTOCK [-k PATTERN]
+"""
+import unittest
+
+from program import Case, main
+
+
+class Compact(Case):
+    def test_gives_back_what_was_purged(self):
+        config = self.collected(20_000)
+        self.ends(0, "buffer", "purge", "--stream", self.stream(config), "--before-seq", "19000", "--yes", "-c", config)
+        stored = self.ends(0, "buffer", "export", "-c", config).stdout
+        file = self.dir / "buffer/buffer.mdb"
+        before = file.stat().st_size
+        (planned,) = self.json_lines(0, "buffer", "compact", "--dry-run", "--json", "-c", config)
+        self.assertEqual([True, before], [planned["dry_run"], planned["bytes_before"]])
+        self.assertEqual(before, file.stat().st_size)
+        (done,) = self.json_lines(0, "buffer", "compact", "--json", "-c", config)
+        self.assertEqual({"dry_run": False, "bytes_before": before, "bytes_after": file.stat().st_size}, done)
+        self.assertLess(done["bytes_after"], before)
+        self.assertLessEqual(done["bytes_after"], planned["bytes_after"])
+        self.assertEqual(stored, self.ends(0, "buffer", "export", "-c", config).stdout)
+        self.ends(0, "buffer", "verify", "-c", config)
+        self.assertIn("the file had", self.ends(0, "buffer", "compact", "-c", config).stdout)
+        self.assertEqual(["LOCK", "buffer.mdb"], sorted(path.name for path in file.parent.iterdir()))
+
+    def test_leaves_a_running_agent_alone(self):
+        config = self.lines_config()
+        self.append_lines(1, 100)
+        process = self.start("run", "-c", config)
+        self.until("all lines stored", lambda: self.stored_lines(config) == 100)
+        self.assertTrue(self.json_lines(0, "buffer", "compact", "--dry-run", "--json", "-c", config)[0]["dry_run"])
+        self.ends(75, "buffer", "compact", "-c", config, says="stop it first")
+        self.assertEqual(0, self.stopped(process)[0])
+
+    def test_nothing_there(self):
+        self.ends(69, "buffer", "compact", "-c", self.lines_config(), says="there is no buffer at")
+
+
+if __name__ == "__main__":
+    main()

@@ -159,7 +159,7 @@ Result<std::unique_ptr<Connector>> make(const config::Section& section) {
 extern const ConnectorType type;
 const ConnectorType type{
     .name = "demo",
-    .summary = "Made-up signals (sine, walk, steps, bursts, counter) for a first try and for load",
+    .summary = "made-up signals (sine, walk, steps, bursts, counter) for a first try and for load",
     .is_rereadable = true,
     .options = options,
     .make = make,

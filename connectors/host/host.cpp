@@ -235,7 +235,7 @@ std::unique_ptr<Connector> make_host(Settings settings) {
 extern const ConnectorType type;
 const ConnectorType type{
     .name = "host",
-    .summary = "This machine: processor, memory, disks, file systems, network, temperatures, clock",
+    .summary = "this machine: processor, memory, disks, file systems, network, temperatures, clock",
     .is_rereadable = false,
     .options = options,
     .make = make,

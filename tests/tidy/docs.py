@@ -13,6 +13,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MARKED = re.compile(r"(<!-- options -->\n)(.*?)(<!-- /options -->)", re.S)
 YAML_BLOCK = re.compile(r"```yaml\n(.*?)```", re.S)
+FILE_SHOWN = re.compile(r"^````.*?^````$", re.M | re.S)  # a whole file, which may have blocks of its own
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 SECRET_FILE = re.compile(r"\{file: [^}]+\}")
 
@@ -68,7 +69,7 @@ def examples(penstock):
         if text.strip() not in readme.read_text(encoding="utf-8"):
             yield f"{readme.relative_to(ROOT)}: does not show example.yaml as it is"
     for document in documents():
-        for block in YAML_BLOCK.findall(document.read_text(encoding="utf-8")):
+        for block in YAML_BLOCK.findall(FILE_SHOWN.sub("", document.read_text(encoding="utf-8"))):
             if re.search(r"^connectors:", block, re.M) and (found := checked(penstock, block)):
                 yield f"{document.relative_to(ROOT)}: a YAML example fails:\n{found}"
 

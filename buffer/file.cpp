@@ -178,9 +178,14 @@ Result<Checked> check(const StoreOptions& options, const Directory& directory) {
 
 }  // namespace
 
-std::uint64_t map_bytes_for(std::uint64_t max_size) {
+std::uint64_t max_size_limit(unsigned address_bits) {
+  return address_bits == 32 ? 1024 * mib : std::uint64_t{1} << 45;
+}
+
+std::uint64_t map_bytes_for(std::uint64_t max_size, unsigned address_bits) {
   constexpr std::uint64_t granule = 64 * 1024;  // a multiple of every page size
-  const std::uint64_t bytes = std::max(2 * max_size, max_size + 64 * mib);
+  const std::uint64_t most = address_bits == 32 ? 1536 * mib : std::uint64_t{1} << 46;
+  const std::uint64_t bytes = std::min(most, std::max(2 * max_size, max_size + 64 * mib));
   return (bytes + granule - 1) / granule * granule;
 }
 

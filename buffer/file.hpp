@@ -25,8 +25,12 @@ struct OpenFile {
   State state;
 };
 
-/// The map that a buffer of this size needs: a full map would refuse deletes for good.
-std::uint64_t map_bytes_for(std::uint64_t max_size);
+inline constexpr unsigned own_address_bits = 8 * sizeof(void*);
+/// The most that StoreOptions::max_size may be where addresses have so many bits.
+std::uint64_t max_size_limit(unsigned address_bits = own_address_bits);
+/// The map that a buffer of this size needs: a full map would refuse deletes for good. A process of
+/// a 32-bit machine has room for one of 1.5 GiB.
+std::uint64_t map_bytes_for(std::uint64_t max_size, unsigned address_bits = own_address_bits);
 
 /// A file that LMDB takes for whole, with what is in it not yet looked at. Errors as below.
 Result<std::unique_ptr<Env>> open_whole(const std::filesystem::path& file, std::uint64_t map_bytes);

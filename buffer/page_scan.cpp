@@ -22,7 +22,6 @@ constexpr std::size_t flags_at = word + 2;
 constexpr std::size_t lower_at = word + 4;
 constexpr std::size_t page_header = word + 8;
 constexpr std::uint16_t leaf_flag = 0x02;
-constexpr std::uint16_t overflow_flag = 0x04;
 constexpr std::uint16_t kind_mask = 0x6f;  // without "dirty", which does not reach the disk
 
 // MDB_node: size of the data in two halves, flags, size of the key; then key and data.

@@ -19,6 +19,11 @@ Result<std::unique_ptr<Store>> open_with_faults(const StoreOptions& given, OpenR
     return Error{Errc::invalid, fmt::format("buffer.max_size: {} bytes, at least {}",
                                             options.max_size, max_size_min)};
   }
+  if (options.max_size > max_size_limit()) {
+    return Error{Errc::invalid,
+                 fmt::format("buffer.max_size: {} MiB, at most {} MiB on a {}-bit machine",
+                             options.max_size >> 20, max_size_limit() >> 20, own_address_bits)};
+  }
   PENSTOCK_TRY_ASSIGN(Directory directory,
                       Directory::hold(options.path, !is_tool, report.warnings));
   const InsideStore inside;  // of a damaged file, too, a crash leaves its mark

@@ -6,6 +6,11 @@ target_compile_options(penstock_flags INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
 target_compile_definitions(penstock_flags INTERFACE PENSTOCK_VERSION="${PROJECT_VERSION}")
+if(CMAKE_SIZEOF_VOID_P EQUAL 4)
+  # Files may be larger than 2 GiB. What g++ 7 changed in passing parameters is no concern of ours.
+  target_compile_definitions(penstock_flags INTERFACE _FILE_OFFSET_BITS=64)
+  target_compile_options(penstock_flags INTERFACE -Wno-psabi)
+endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   # Hardening; _FORTIFY_SOURCE needs the optimiser.
   target_compile_options(penstock_flags INTERFACE

@@ -114,11 +114,11 @@ TEST_CASE_METHOD(FullFixture,
   fill(udp, 16);
   std::uint64_t dropped = 0;
   for (int i = 0; i < 6; ++i) {
-    REQUIRE(store->rows_after(Priority::normal, 0, std::size_t{1} << 40).ok());
+    REQUIRE(store->rows_after(Priority::normal, 0, std::size_t{1} << 30).ok());
     dropped += commit(Request().batch(udp, 10, noise(row_bytes, udp.next_seq))).dropped_rows;
   }
   REQUIRE(dropped >= 4);
-  auto present = store->rows_after(Priority::normal, 0, std::size_t{1} << 40).value();
+  auto present = store->rows_after(Priority::normal, 0, std::size_t{1} << 30).value();
   for (int i = 0; i < 16; ++i) CHECK(present[i].kind == RowKind::batch);
   CHECK(present.back().kind == RowKind::loss);
   // A loss row that was handed over cannot grow any more.

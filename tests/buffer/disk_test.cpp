@@ -16,8 +16,6 @@ namespace fs = std::filesystem;
 namespace {
 
 struct SmallDisk : StoreFixture {
-  static constexpr std::size_t disk_bytes = 6 << 20;
-
   SmallDisk() {
     is_mounted = ::geteuid() == 0 &&
                  ::mount("tmpfs", dir.path().c_str(), "tmpfs", 0, "size=6m,mode=0700") == 0;

@@ -7,6 +7,7 @@
 
 #include "agent/base/bytes.hpp"
 #include "agent/base/unique_fd.hpp"
+#include "buffer/file.hpp"
 #include "buffer/layout.hpp"
 #include "buffer/lmdb.hpp"
 #include "tests/buffer/store_fixture.hpp"
@@ -261,6 +262,28 @@ TEST_CASE_METHOD(OpenFixture, "a path that cannot be a buffer is refused in one 
     options.max_size = max_size_min - 1;
     CHECK(try_open().error().code == Errc::invalid);
   }
+  SECTION("larger than the addresses of this machine hold") {
+    options.max_size = max_size_limit() + 1;
+    const auto refused = try_open();
+    CHECK(refused.error().code == Errc::invalid);
+    CHECK_THAT(refused.error().text, Contains("buffer.max_size") && Contains("-bit machine"));
+  }
+  CHECK_FALSE(fs::exists(file()));
+}
+
+TEST_CASE("the map leaves room for deletes, and fits the addresses of the machine") {
+  struct Sizes {
+    std::uint64_t max_size_mib;
+    unsigned address_bits;
+    std::uint64_t map_mib;
+  };
+  const auto sizes = GENERATE(values<Sizes>(
+      {{1, 64, 65}, {1024, 64, 2048}, {1, 32, 65}, {512, 32, 1024}, {1024, 32, 1536}}));
+  INFO(sizes.max_size_mib << " MiB, " << sizes.address_bits << " bits");
+  REQUIRE(sizes.max_size_mib << 20 <= max_size_limit(sizes.address_bits));
+  CHECK(map_bytes_for(sizes.max_size_mib << 20, sizes.address_bits) == sizes.map_mib << 20);
+  const std::uint64_t largest = max_size_limit(sizes.address_bits);
+  CHECK(map_bytes_for(largest, sizes.address_bits) > largest);
 }
 
 TEST_CASE_METHOD(OpenFixture, "blocks are reserved when there is room for them") {

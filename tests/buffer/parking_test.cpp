@@ -19,7 +19,7 @@ namespace {
 struct ParkingFixture : StoreFixture {
   Parking& parking() { return *store->parking(); }
   std::vector<Row> parked(std::uint32_t stream_id) {
-    auto read = parking().peek_after(stream_id, 0, std::size_t{1} << 40);
+    auto read = parking().peek_after(stream_id, 0, std::size_t{1} << 30);
     REQUIRE(read.ok());
     return *std::move(read);
   }
@@ -297,7 +297,7 @@ class Walk {
   }
   /// Everything that is not done is stored, in order, parked rows first.
   void check() {
-    const auto peeked = at_.store->peek_after(Priority::normal, 0, std::size_t{1} << 40);
+    const auto peeked = at_.store->peek_after(Priority::normal, 0, std::size_t{1} << 30);
     if (!peeked.ok()) return;
     for (Account& account : accounts_) {
       std::vector<Row> rows = at_.parked(account.state.id);

@@ -53,7 +53,7 @@ class StoreFixture {
   }
   /// All rows of a class, without leaving a pin behind.
   std::vector<buffer::Row> rows(buffer::Priority priority = buffer::Priority::normal) {
-    auto read = store->rows_after(priority, 0, std::size_t{1} << 40);
+    auto read = store->rows_after(priority, 0, std::size_t{1} << 30);
     INFO((read.ok() ? std::string() : read.error().text));
     REQUIRE(read.ok());
     store->pin(store->generation(), priority, 0);

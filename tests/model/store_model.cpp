@@ -68,7 +68,7 @@ void StoreModel::commit(std::vector<ModelRow> rows, std::uint64_t now_us) {
       auto& present = classes_[static_cast<std::size_t>(stream.priority)];
       const bool has_backlog =
           std::any_of(present.begin(), present.end(),
-                      [&](const ModelRow& stored) { return stored.stream_id == stream.id; });
+                      [&](const ModelRow& stored) { return stored.stream_id == row.stream_id; });
       if (!has_backlog) stream.priority = stream.wanted;
       row.id = next_id_++;
       row.stored_us = now_us;
@@ -278,8 +278,9 @@ std::string StoreModel::check_accounts(const std::vector<buffer::StreamStats>& s
       return fmt::format("stream {}: {} taken, {} lost and {} stored are not {}", name,
                          stream.taken_events, stream.taken_lost, numbers, stream.next_seq);
     }
-    const auto said =
-        std::find_if(stats.begin(), stats.end(), [&](const auto& one) { return one.name == name; });
+    const auto said = std::find_if(stats.begin(), stats.end(), [&wanted = name](const auto& one) {
+      return one.name == wanted;
+    });
     if (said == stats.end()) return "no account of stream " + name;
     if (said->rows != rows || said->first_seq != first || said->dropped_events != stream.dropped ||
         said->expired_events != stream.expired || (said->bytes == 0) != (rows == 0)) {

@@ -282,7 +282,7 @@ class Run {
     std::array<std::vector<Row>, priority_count> read;
     for (std::size_t i = 0; i < priority_count; ++i) {
       const auto priority = static_cast<Priority>(i);
-      auto rows = store_->peek_after(priority, 0, std::size_t{1} << 40);
+      auto rows = store_->peek_after(priority, 0, std::size_t{1} << 30);
       if (!rows.ok()) return rows.error().text;
       read[i] = *std::move(rows);
     }

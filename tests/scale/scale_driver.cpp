@@ -1,9 +1,10 @@
 // What tests/scale/run and tests/scale/wear measure, one job a process; prints one JSON line.
-//   scale_driver fill PATH BYTES STREAMS               a backlog of so many live bytes
-//   scale_driver measure PATH STREAMS EVENTS           open, append EVENTS, drain EVENTS; leaves it
-//   unclean scale_driver cycles PATH PEAK_BYTES DAYS           eight outages of random length a
-//   day, each drained scale_driver wear PATH EVENTS_PER_S SECONDS TEXT   a simulated time at a rate
-//   (0: one burst), TEXT log|noise
+// Usage:
+//   scale_driver fill PATH BYTES STREAMS          a backlog of so many live bytes
+//   scale_driver measure PATH STREAMS EVENTS      open, append EVENTS, drain EVENTS; ends unclean
+//   scale_driver cycles PATH PEAK_BYTES DAYS      eight drained outages of random length a day
+//   scale_driver wear PATH EVENTS_PER_S SECONDS TEXT   a simulated time at a rate (0: one burst),
+//                                                 TEXT log|noise
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -26,15 +27,35 @@ constexpr std::uint32_t chunk_events = 500;
 constexpr double default_budget = 500e6 / 86'400;
 constexpr std::uint64_t mib = std::uint64_t{1} << 20;
 
-/// CPU time of this process, user and system, in µs.
-double cpu_us() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto us = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
-  };
-  return us(usage.ru_utime) + us(usage.ru_stime);
+/// What a phase of the work took, in µs.
+struct Taken {
+  double cpu = 0;  ///< user and system, of ended children too
+  double wall = 0;
+};
+
+Taken now() {
+  Taken sum;
+  for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage{};
+    ::getrusage(who, &usage);
+    for (const timeval& time : {usage.ru_utime, usage.ru_stime}) {
+      sum.cpu += static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
+    }
+  }
+  sum.wall = static_cast<double>(system_clock().steady_us());
+  return sum;
 }
+
+/// `"name_us":…,"name_wall_us":…` for each of `count` things.
+std::string phase(std::string_view name, const Taken& began, const Taken& ended,
+                  std::uint64_t count) {
+  const auto each = [count](double us) { return us / static_cast<double>(count); };
+  return fmt::format("\"{0}_us\":{1:.4f},\"{0}_wall_us\":{2:.4f},", name,
+                     each(ended.cpu - began.cpu), each(ended.wall - began.wall));
+}
+
+/// Many streams get small chunks, so that a small backlog has all of them too.
+std::uint32_t chunk_size(std::uint32_t streams) { return streams == 1 ? chunk_events : 20; }
 
 std::uint64_t rss_anon_kib() {
   std::ifstream file("/proc/self/status");
@@ -52,9 +73,10 @@ int fill(const std::string& path, std::uint64_t bytes, std::uint32_t streams) {
            .commit_bytes = 8 * mib,
            .streams = streams});
   std::uint64_t events = 0;
-  while (rig.store().stats().live_bytes < bytes) {
+  const std::uint32_t chunk = chunk_size(streams);
+  while (events < streams * std::uint64_t{chunk} || rig.store().stats().live_bytes < bytes) {
     // Asking costs a turn each time; a commit holds more than this.
-    for (int i = 0; i < 20; ++i, events += chunk_events) rig.push(chunk_events);
+    for (int i = 0; i < 20; ++i, events += chunk) rig.push(chunk);
   }
   rig.settle();
   const auto stats = rig.store().stats();
@@ -65,23 +87,24 @@ int fill(const std::string& path, std::uint64_t bytes, std::uint32_t streams) {
 }
 
 int measure(const std::string& path, std::uint32_t streams, std::uint64_t events) {
-  const double began = cpu_us();
+  const Taken began = now();
   Rig rig({.path = path, .max_size = std::uint64_t{64} << 30, .streams = streams});
-  const double opened = cpu_us();
-  for (std::uint64_t done = 0; done < events; done += chunk_events) rig.push(chunk_events);
+  const Taken opened = now();
+  const std::uint64_t before = rig.store().stats().events;
+  const std::uint32_t chunk = chunk_size(streams);
+  for (std::uint64_t done = 0; done < events; done += chunk) rig.push(chunk);
   rig.settle();
-  const double appended = cpu_us();
-  const std::uint64_t append_bytes = rig.store().stats().written_bytes;
+  const Taken appended = now();
+  const std::uint64_t appended_events = rig.store().stats().events - before;
   const std::uint64_t drained_events = rig.drain(events);
-  const double drained = cpu_us();
+  const Taken drained = now();
   const auto stats = rig.store().stats();
   fmt::print(
-      "{{\"open_us\":{:.0f},\"append_us\":{:.4f},\"drain_us\":{:.4f},\"append_bytes\":{:.2f},"
-      "\"rss_anon_kib\":{},\"file_bytes\":{},\"backlog_events\":{}}}\n",
-      opened - began, (appended - opened) / static_cast<double>(events),
-      (drained - appended) / static_cast<double>(drained_events),
-      static_cast<double>(append_bytes) / static_cast<double>(events), rss_anon_kib(),
-      stats.file_bytes, stats.events);
+      "{{{}{}{}\"appended\":{},\"drained\":{},\"rss_anon_kib\":{},\"file_bytes\":{},"
+      "\"before\":{},\"after\":{}}}\n",
+      phase("open", began, opened, 1), phase("append", opened, appended, appended_events),
+      phase("drain", appended, drained, drained_events), appended_events, drained_events,
+      rss_anon_kib(), stats.file_bytes, before, stats.events);
   std::fflush(stdout);
   std::_Exit(0);
 }

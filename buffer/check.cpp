@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "agent/base/bytes.hpp"
 #include "agent/base/unique_fd.hpp"
@@ -23,11 +25,16 @@ constexpr unsigned seconds_max = 60;
 constexpr std::uint64_t slow_disk_bytes_per_s = 4 << 20;  // an old SD card
 constexpr std::size_t record_max = std::size_t{16} << 20;
 constexpr int trial_writes = 64;
+// What reading damaged pages ends in. Others come from outside: a user, the kernel short of memory.
+constexpr int signals_of_damage[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM};
 
 /// What the child tells, one record each: kind, size of the rest (u32), the rest.
 enum Kind : char { epoch_kind = 'e', position_kind = 'p', stream_kind = 's', end_kind = '.' };
 
-/// The child's end of the pipe. What cannot be written ends the child: the parent sees no end.
+/// Ends the child without a result: something else than the file is at fault.
+[[noreturn]] void give_up(int err) { ::_exit(err); }
+
+/// The child's end of the pipe. What cannot be written ends the child.
 class Teller {
  public:
   explicit Teller(int fd) : fd_(fd) {}
@@ -54,7 +61,7 @@ class Teller {
     while (!left.empty()) {
       const ssize_t written = ::write(fd_, left.data(), left.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0) ::_exit(1);
+      if (written < 0) give_up(errno);
       left.remove_prefix(static_cast<std::size_t>(written));
     }
     waiting_.clear();
@@ -157,26 +164,32 @@ unsigned patience_s(const std::filesystem::path& file, CheckDepth depth) {
   // What LMDB's own assertions write would say nothing to a user. The descriptor stays taken: it
   // must not become that of the file.
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-  if (nowhere < 0 || ::dup2(nowhere, STDERR_FILENO) < 0) ::_exit(1);
+  if (nowhere < 0 || ::dup2(nowhere, STDERR_FILENO) < 0) give_up(errno);
   ::alarm(patience_s(file, depth));
-  {
+  // No exception may go on into the stack that is a copy of the parent's.
+  try {
     Teller teller(pipe_fd);
     const Result<void> result = look(file, map_bytes, depth, teller);
     const char code = static_cast<char>(result.ok() ? Errc::stopped : result.error().code);
     teller.tell(end_kind,
                 {{&code, 1}, result.ok() ? "ok" : "", result.ok() ? "" : result.error().text});
+  } catch (const std::bad_alloc&) {
+    give_up(ENOMEM);
+  } catch (...) {
+    std::abort();
   }
   ::_exit(0);
 }
 
 /// All that the child wrote, until it closed the pipe.
-std::string read_all(int fd) {
+Result<std::string> read_all(int fd) {
   std::string all;
   char bytes[65536];
   for (;;) {
     const ssize_t size = ::read(fd, bytes, sizeof bytes);
     if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return all;
+    if (size < 0) return errno_error("check the buffer: read");
+    if (size == 0) return all;
     all.append(bytes, static_cast<std::size_t>(size));
   }
 }
@@ -200,10 +213,18 @@ std::vector<std::string> take_record(std::string_view& told, char& kind) {
   return texts;
 }
 
-std::string end_of_child(int status) {
-  if (!WIFSIGNALED(status)) return "the check ended without a result";
-  if (WTERMSIG(status) == SIGALRM) return "the check did not come to an end";
-  return fmt::format("reading it ends in a crash ({})", ::strsignal(WTERMSIG(status)));
+/// What it means that the child told no end: the finding, or an error that has nothing to do with
+/// the file.
+Result<std::string> end_of_child(int status) {
+  if (!WIFSIGNALED(status)) return errno_error("check the buffer", WEXITSTATUS(status));
+  const int number = WTERMSIG(status);
+  if (std::find(std::begin(signals_of_damage), std::end(signals_of_damage), number) ==
+      std::end(signals_of_damage)) {
+    return Error{Errc::unavailable,
+                 fmt::format("check the buffer: ended from outside ({})", ::strsignal(number))};
+  }
+  if (number == SIGALRM) return std::string("the check did not come to an end");
+  return fmt::format("reading it ends in a crash ({})", ::strsignal(number));
 }
 
 Result<Checked> read_report(std::string_view told, int status) {
@@ -224,7 +245,7 @@ Result<Checked> read_report(std::string_view told, int status) {
       return checked;
     }
   }
-  checked.problem = end_of_child(status);
+  PENSTOCK_TRY_ASSIGN(checked.problem, end_of_child(status));
   return checked;
 }
 
@@ -240,11 +261,12 @@ Result<Checked> check_apart(const std::filesystem::path& file, std::uint64_t map
   if (child < 0) return errno_error("check the buffer: fork");
   if (child == 0) run_child(file, map_bytes, depth, write_end.get());
   write_end = UniqueFd();
-  const std::string told = read_all(read_end.get());
+  const Result<std::string> told = read_all(read_end.get());
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  return read_report(told, status);
+  if (!told.ok()) return told.error();
+  return read_report(*told, status);
 }
 
 }  // namespace penstock::buffer

@@ -26,6 +26,7 @@ class Child {
   int output() const { return output_.get(); }
   int errors() const { return errors_.get(); }
   int input() const { return input_.get(); }
+  void close_output() { output_.reset(); }
   void close_errors() { errors_.reset(); }
   void close_input() { input_.reset(); }
   /// Readable once the process has ended; -1 on kernels before 5.3.

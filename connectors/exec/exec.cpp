@@ -22,6 +22,7 @@ using support::Framing;
 
 constexpr std::size_t error_line_bytes_max = 1024;
 constexpr double error_lines_per_second = 20;
+constexpr int error_reads_max = 16;  // at the end: a pipe's content, not what a grandchild adds
 constexpr int without_pidfd_ms = 100;
 
 /// One life of a child: its output becomes events, its errors log lines. Thread: owner only.
@@ -45,8 +46,8 @@ class Life {
  private:
   int wait_ms() const;
   void write_input();
-  void read_errors();
-  Result<bool> read_output();
+  bool read_errors();
+  Result<void> read_output();
   void take_line(std::string_view line, bool is_cut);
   void take_cursor_line(std::string_view line, bool is_cut);
   Result<void> push_rest();
@@ -67,12 +68,13 @@ class Life {
   std::optional<std::string> to_ack_;  // pushed, not acknowledged
   std::int64_t deadline_us_ = 0;
   std::int64_t next_ack_us_ = 0;
+  std::int64_t silent_until_us_ = 0;  // its output is closed: it may run on until then; 0 = open
 };
 
 Result<std::string> Life::watch(std::int64_t timeout_us) {
   const Clock& clock = system_clock();
   deadline_us_ = timeout_us > 0 ? clock.steady_us() + timeout_us : 0;
-  for (bool is_open = true; is_open;) {
+  for (;;) {
     const bool writes = !unsent_.empty() && child_.input() >= 0;
     pollfd waits[] = {{session_.stop_fd(), POLLIN, 0},
                       {child_.output(), POLLIN, 0},
@@ -87,17 +89,20 @@ Result<std::string> Life::watch(std::int64_t timeout_us) {
     if (writes && waits[4].revents != 0) write_input();
     if (waits[2].revents != 0) read_errors();
     const bool has_ended = child_.has_ended();
-    PENSTOCK_TRY_ASSIGN(const bool has_more, read_output());
-    // What a grandchild still holds open is not waited for.
-    is_open = has_more && !has_ended;
+    if (child_.output() >= 0) PENSTOCK_TRY(read_output());
     PENSTOCK_TRY(acknowledge());
-    if (deadline_us_ > 0 && clock.steady_us() >= deadline_us_) {
+    // What a grandchild still holds open is not waited for.
+    if (has_ended) break;
+    const std::int64_t now_us = clock.steady_us();
+    if (deadline_us_ > 0 && now_us >= deadline_us_) {
       PENSTOCK_TRY(push_rest());
       child_.end(settings_.stop_grace);
       return std::string("it took longer than timeout");
     }
+    if (silent_until_us_ > 0 && now_us >= silent_until_us_) break;
   }
-  read_errors();
+  for (int reads = 0; reads < error_reads_max && read_errors(); ++reads) {
+  }
   PENSTOCK_TRY(push_rest());
   return child_.end(settings_.stop_grace);
 }
@@ -105,6 +110,7 @@ Result<std::string> Life::watch(std::int64_t timeout_us) {
 int Life::wait_ms() const {
   std::int64_t due_us = deadline_us_;
   if (to_ack_ && (due_us == 0 || next_ack_us_ < due_us)) due_us = next_ack_us_;
+  if (silent_until_us_ > 0 && (due_us == 0 || silent_until_us_ < due_us)) due_us = silent_until_us_;
   const int at_most = child_.process() >= 0 ? 60'000 : without_pidfd_ms;
   if (due_us == 0) return at_most;
   const std::int64_t left_us = due_us - system_clock().steady_us();
@@ -117,7 +123,8 @@ void Life::write_input() {
   if (sent < 0 && errno != EAGAIN && errno != EINTR) child_.close_input();
 }
 
-void Life::read_errors() {
+/// false: there is nothing now.
+bool Life::read_errors() {
   char buffer[4096];
   const auto log_line = [this](std::string_view line, bool) {
     const std::int64_t now_us = system_clock().steady_us();
@@ -132,15 +139,21 @@ void Life::read_errors() {
     err_.finish(log_line);
     child_.close_errors();
   }
+  return got > 0;
 }
 
-/// Everything that is there now. false: the output has ended.
-Result<bool> Life::read_output() {
+/// Everything that is there now.
+Result<void> Life::read_output() {
   char buffer[64 * 1024];
   for (;;) {
     const ssize_t got = ::read(child_.output(), buffer, sizeof buffer);
-    if (got < 0) return errno == EAGAIN || errno == EINTR;
-    if (got == 0) return false;
+    if (got < 0) return {};
+    if (got == 0) {
+      // Most programs close their output a moment before they end: not yet a reason to end them.
+      child_.close_output();
+      silent_until_us_ = system_clock().steady_us() + settings_.stop_grace.count();
+      return {};
+    }
     const std::string_view text(buffer, static_cast<std::size_t>(got));
     if (settings_.is_whole) {
       const std::size_t room = settings_.line_bytes_max - whole_.size();
@@ -150,8 +163,8 @@ Result<bool> Life::read_output() {
       out_.feed(text, [this](std::string_view line, bool is_cut) { take_line(line, is_cut); });
       if (!chunk_.is_empty()) PENSTOCK_TRY(session_.push(chunk_));
     }
-    if (session_.stop_token().stop_requested()) return true;
-    if (deadline_us_ > 0 && system_clock().steady_us() >= deadline_us_) return true;
+    if (session_.stop_token().stop_requested()) return {};
+    if (deadline_us_ > 0 && system_clock().steady_us() >= deadline_us_) return {};
     PENSTOCK_TRY(acknowledge());
   }
 }
@@ -271,7 +284,7 @@ const ConnectorType type{
     .summary =
         "what a command prints, run at an interval or all the time; once, if it tells where "
         "it stands",
-    .is_rereadable = false,
+    .is_rereadable = true,  // with the cursor protocol
     .options = options(),
     .make = make,
 };

@@ -87,6 +87,18 @@ TEST_CASE("a command that ends is unavailable, and what it had printed is taken"
   CHECK(messages(session) == Texts{"last"});
 }
 
+TEST_CASE("a command that closes its output before it ends is left to end") {
+  FakeSession session;
+  const TempDir folder;
+  const std::string file = (folder / "end").string();
+  const auto result = run(
+      session, script("echo last; exec >&- 2>&-; sleep 0.1; echo done > " + file + "; exit 3"), 9);
+  REQUIRE_FALSE(result.ok());
+  CHECK_THAT(result.error().text, Catch::Contains("exit status 3"));
+  CHECK(messages(session) == Texts{"last"});
+  CHECK(tests::read_file(file) == "done\n");
+}
+
 TEST_CASE("a command that cannot be started says why") {
   const auto [command, why] = GENERATE(table<std::string, std::string>(
       {{"/nonexistent/x", "No such file"}, {"no-such-command-anywhere", "not found in"}}));

@@ -113,11 +113,22 @@ bool http_feed(const path& folder, std::size_t index) {
   return receive_all(fd.get()).find(" 204 ") != std::string::npos;
 }
 
+/// A child that knows where it stands: the number of lines it has told.
+constexpr std::string_view exec_child =
+    R"(read -r start
+n=$(printf %s "$start" | tr -dc 0-9)
+tail -n +$((n + 1)) -F "$1" | while read -r line; do
+  n=$((n + 1))
+  printf '{"events":[{"message":"%s"}],"position":"%s"}\n' "$line" "$n"
+done
+)";
 std::string exec_yaml(const path& folder) {
-  return fmt::format("every: 1s\ncommand: [cat, \"{}/value\"]\n", folder.string());
+  write_file(folder / "child", exec_child);
+  return fmt::format("cursor: true\ncommand: [sh, \"{0}/child\", \"{0}/lines\"]\n",
+                     folder.string());
 }
 bool exec_feed(const path& folder, std::size_t index) {
-  write_file(folder / "value", fmt::format("value {}\n", index));
+  append_file(folder / "lines", fmt::format("line {}\n", index));
   return true;
 }
 

@@ -5,9 +5,10 @@
 #include <thread>
 
 #include "connectors/api/connector.hpp"
-#include "connectors/http/desk.hpp"
+#include "connectors/http/keys.hpp"
 #include "connectors/http/server.hpp"
 #include "connectors/http/settings.hpp"
+#include "connectors/support/desk.hpp"
 
 namespace penstock::connectors::http {
 namespace {
@@ -21,14 +22,15 @@ class Http final : public Connector {
   Result<void> run(Session& session) override {
     if (session.stop_token().stop_requested()) return {};
     PENSTOCK_TRY_ASSIGN(const Access access, Access::read(section_, settings_));
-    Desk desk(session);
+    Desk desk;
+    desk.keys.load(session);
     Server server(settings_, access, desk, session.log());
     PENSTOCK_TRY(server.open());
     std::thread serving([&] {
       ::pthread_setname_np(::pthread_self(), "http");
       server.run();
     });
-    const Result<void> result = pass_on(session, desk);
+    const Result<void> result = pass_on(session, desk.chunks);
     server.request_stop();
     serving.join();
     return !result.ok() && result.error().code == Errc::stopped ? Result<void>() : result;
@@ -36,7 +38,7 @@ class Http final : public Connector {
 
  private:
   /// Everything that waits is pushed and committed together; what comes meanwhile is next.
-  static Result<void> pass_on(Session& session, Desk& desk) {
+  static Result<void> pass_on(Session& session, support::Desk& desk) {
     while (!session.stop_token().stop_requested()) {
       pollfd waits[] = {{session.stop_fd(), POLLIN, 0}, {desk.left_fd(), POLLIN, 0}};
       ::poll(waits, 2, -1);

@@ -7,7 +7,8 @@
 #include <future>
 
 #include "connectors/api/connector.hpp"
-#include "connectors/http/desk.hpp"
+#include "connectors/http/keys.hpp"
+#include "connectors/support/desk.hpp"
 #include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -254,7 +255,7 @@ TEST_CASE("while the buffer takes nothing requests get 503 and a time to come ba
   const std::string answer = ask(port, "{\"v\":1}", json);
   CHECK_THAT(answer, Catch::Contains("503") && Catch::Contains("Retry-After: 2") &&
                          Catch::Contains("not durable in time"));
-  const std::string big = "{\"v\":\"" + std::string(Desk::waiting_bytes_max, 'x') + "\"}";
+  const std::string big = "{\"v\":\"" + std::string(support::Desk::waiting_bytes_max, 'x') + "\"}";
   CHECK_THAT(ask(port, big, json), Catch::Contains("503") && Catch::Contains("no room"));
   may_go_on.set_value();
   CHECK(post(port, "{\"v\":2}", json) == 204);

@@ -162,7 +162,7 @@ void Server::Core::turn() {
   // The daemon does not say that a resumed or an answered connection has something to do yet.
   int timeout_ms = eager_turns_ > 0 ? 0 : tick_ms;
   if (eager_turns_ > 0) --eager_turns_;
-  std::vector<pollfd> polled{{stop_fd_.get(), POLLIN, 0}, {desk_.durable_fd(), POLLIN, 0}};
+  std::vector<pollfd> polled{{stop_fd_.get(), POLLIN, 0}, {desk_.chunks.durable_fd(), POLLIN, 0}};
   for (MHD_Daemon* daemon : daemons_) {
     const auto* info = ::MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
     polled.push_back({info == nullptr ? -1 : info->epoll_fd, POLLIN, 0});
@@ -185,8 +185,8 @@ void Server::Core::resume(Request& request, Answer answer) {
 }
 
 void Server::Core::answer_durable() {
-  desk_.clear_durable();
-  const std::uint64_t durable = desk_.durable_count();
+  desk_.chunks.clear_durable();
+  const std::uint64_t durable = desk_.chunks.durable_count();
   for (Request& request : requests_) {
     if (request.state != Request::State::waiting || request.ticket > durable) continue;
     resume(request, {MHD_HTTP_NO_CONTENT, {}, 0, request.answer.is_repeat});
@@ -342,7 +342,7 @@ MHD_Result Server::Core::receive(Request& request, std::string_view data) {
 MHD_Result Server::Core::finish(Request& request) {
   if (request.answer.status == 0) request.answer = take_body(request);
   request.body = {};
-  if (request.answer.status == 0 && request.ticket <= desk_.durable_count()) {
+  if (request.answer.status == 0 && request.ticket <= desk_.chunks.durable_count()) {
     request.answer.status = MHD_HTTP_NO_CONTENT;  // a repeat of what is durable already
   }
   if (request.answer.status != 0) {
@@ -375,12 +375,18 @@ Answer Server::Core::take_body(Request& request) {
                                               decoded.bad_offset, decoded.reason, decoded.bad)};
   }
   if (decoded.events == 0) return {MHD_HTTP_NO_CONTENT};  // an empty list
-  const Desk::Left left = desk_.leave(chunk_, request.idempotency_key);
-  if (left.answer == Desk::Answer::is_full) {
+  const std::string& key = request.idempotency_key;
+  const KeyHash hash = hash_of(key);
+  if (const auto earlier = key.empty() ? std::nullopt : desk_.keys.find(hash)) {
+    request.ticket = *earlier;  // it may not be durable yet
+    request.answer.is_repeat = true;
+    return request.answer;
+  }
+  if (!desk_.chunks.has_room(chunk_.size())) {
     return refuse(MHD_HTTP_SERVICE_UNAVAILABLE, "the buffer has no room now", retry_after_s);
   }
-  request.ticket = left.request;
-  request.answer.is_repeat = left.answer == Desk::Answer::is_repeat;
+  if (!key.empty()) desk_.keys.add(hash, desk_.chunks.left_count() + 1, chunk_);
+  request.ticket = desk_.chunks.leave(chunk_);
   return request.answer;
 }
 

@@ -4,10 +4,17 @@
 #include <memory>
 
 #include "connectors/api/connector.hpp"
-#include "connectors/http/desk.hpp"
+#include "connectors/http/keys.hpp"
 #include "connectors/http/settings.hpp"
+#include "connectors/support/desk.hpp"
 
 namespace penstock::connectors::http {
+
+/// What the server shares with the connector's thread; once loaded, the keys are the server's.
+struct Desk {
+  KeyMemory keys;
+  support::Desk chunks;
+};
 
 /// By libmicrohttpd, without threads of its own. Thread: open and run on one, the other may only
 /// ask it to stop.

@@ -1,10 +1,10 @@
-#include "connectors/http/desk.hpp"
+#include "connectors/support/desk.hpp"
 
 #include <sys/eventfd.h>
 
 #include <utility>
 
-namespace penstock::connectors::http {
+namespace penstock::connectors::support {
 namespace {
 
 constexpr std::size_t spares_max = 64;
@@ -16,26 +16,19 @@ void clear(int fd) {
 
 }  // namespace
 
-Desk::Desk(const Session& session)
+Desk::Desk()
     : left_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      durable_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  keys_.load(session);
+      durable_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+bool Desk::has_room(std::size_t size) const {
+  const std::lock_guard lock(mutex_);
+  return left_ == durable_ ||
+         (left_ - durable_ < waiting_chunks_max && waiting_bytes_ + size <= waiting_bytes_max);
 }
 
-Desk::Left Desk::leave(Chunk& chunk, std::string_view idempotency_key) {
+std::uint64_t Desk::leave(Chunk& chunk) {
   const std::lock_guard lock(mutex_);
-  const KeyHash key = hash_of(idempotency_key);
-  if (!idempotency_key.empty()) {
-    if (const auto earlier = keys_.find(key)) return {Answer::is_repeat, *earlier};
-  }
-  const std::size_t size = chunk.size();
-  if (left_ - durable_ >= waiting_requests_max ||
-      (left_ > durable_ && waiting_bytes_ + size > waiting_bytes_max)) {
-    return {Answer::is_full, 0};
-  }
-  ++left_;
-  if (!idempotency_key.empty()) keys_.add(key, left_, chunk);
-  waiting_bytes_ += size;
+  waiting_bytes_ += chunk.size();
   waiting_.push_back(std::move(chunk));
   if (spares_.empty()) {
     chunk = Chunk();
@@ -44,7 +37,12 @@ Desk::Left Desk::leave(Chunk& chunk, std::string_view idempotency_key) {
     spares_.pop_back();
   }
   ::eventfd_write(left_fd_.get(), 1);
-  return {Answer::left, left_};
+  return ++left_;
+}
+
+std::uint64_t Desk::left_count() const {
+  const std::lock_guard lock(mutex_);
+  return left_;
 }
 
 std::uint64_t Desk::durable_count() const {
@@ -73,4 +71,4 @@ void Desk::committed(std::vector<Chunk> chunks) {
   ::eventfd_write(durable_fd_.get(), 1);
 }
 
-}  // namespace penstock::connectors::http
+}  // namespace penstock::connectors::support

@@ -171,7 +171,7 @@ Result<void> Life::read_output() {
 
 void Life::take_line(std::string_view line, bool is_cut) {
   if (settings_.has_cursor) return take_cursor_line(line, is_cut);
-  if (is_cut && settings_.decode.format != support::Format::text) {
+  if (is_cut && !support::is_of_use_cut(settings_.decode.format)) {
     return bad_.note("longer than line_bytes_max", support::BadInput::excerpt_at(line, 0));
   }
   bad_.note(decoder_.decode(line, {}, chunk_), line);

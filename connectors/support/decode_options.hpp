@@ -9,7 +9,7 @@
 
 namespace penstock::connectors::support {
 
-inline constexpr std::string_view format_names[] = {"text", "json", "influx", "number"};
+inline constexpr std::string_view format_names[] = {"text", "json", "influx", "number", "base64"};
 inline constexpr std::string_view time_form_names[] = {"rfc3339", "unix_s", "unix_ms", "unix_us",
                                                        "unix_ns"};
 inline constexpr std::string_view precision_names[] = {"s", "ms", "us", "ns"};
@@ -18,8 +18,9 @@ inline constexpr config::Option format_option{
     .name = "format",
     .type = config::OptionType::choice,
     .doc =
-        "what a message holds: `text` becomes the field `message`, `number` the field `value`, "
-        "`json` and `influx` (line protocol) become one event for each object or line",
+        "what a message holds: `text` becomes the field `message`, `number` the field `value`, any "
+        "bytes by `base64` the field `message_b64`; `json` and `influx` (line protocol) become one "
+        "event for each object or line",
     .default_text = "text",
     .choices = format_names};
 inline constexpr config::Option time_key_option{

@@ -39,6 +39,20 @@ class TextDecoder final : public Decoder {
   std::vector<Field> fields_;
 };
 
+class BytesDecoder final : public Decoder {
+ public:
+  Decoded decode(std::string_view message, const Envelope& envelope, Chunk& out) override {
+    fields_.clear();
+    fields_.push_back({"message", Bytes{message}});
+    fields_.insert(fields_.end(), envelope.extra.begin(), envelope.extra.end());
+    out.add(envelope.time_unix_us, envelope.part, fields_);
+    return {.events = 1};
+  }
+
+ private:
+  std::vector<Field> fields_;
+};
+
 std::optional<Value> number_of(std::string_view text) {
   const char* const end = text.data() + text.size();
   const auto reads_as = [&](auto& value) {
@@ -105,6 +119,7 @@ std::unique_ptr<Decoder> make_decoder(const DecodeOptions& options) {
     case Format::number: return std::make_unique<NumberDecoder>();
     case Format::json: return make_json_decoder(options);
     case Format::influx: return make_influx_decoder(options);
+    case Format::base64: return std::make_unique<BytesDecoder>();
   }
   return nullptr;
 }

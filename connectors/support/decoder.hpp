@@ -12,7 +12,7 @@
 
 namespace penstock::connectors::support {
 
-enum class Format { text, json, influx, number };
+enum class Format { text, json, influx, number, base64 };
 
 /// How a time is written.
 enum class TimeForm { rfc3339, unix_s, unix_ms, unix_us, unix_ns };
@@ -56,13 +56,19 @@ class Decoder {
   virtual Decoded decode(std::string_view message, const Envelope& envelope, Chunk& out) = 0;
 };
 
-/// text: one event with `message`; not valid UTF-8: also `invalid_utf8`. number: one event with
-/// `value`. json: one object, an array of objects, or several of either one after the other; nested
-/// objects are flattened with "_", arrays become JSON text. influx: any number of lines; the
-/// measurement is the stream part, or the field `measurement` where the envelope has a part.
+/// text: one event with `message`; not valid UTF-8: also `invalid_utf8`. base64: one event with the
+/// bytes as `message`, which are sent as `message_b64`. number: one event with `value`. json: one
+/// object, an array of objects, or several of either one after the other; nested objects are
+/// flattened with "_", arrays become JSON text. influx: any number of lines; the measurement is the
+/// stream part, or the field `measurement` where the envelope has a part.
 std::unique_ptr<Decoder> make_decoder(const DecodeOptions& options);
 
 std::optional<Format> parse_format(std::string_view text);
+
+/// Whether the front of a message that was cut still is one.
+inline bool is_of_use_cut(Format format) {
+  return format == Format::text || format == Format::base64;
+}
 
 /// At most so many fields in an event, and bytes in a (flattened) name.
 inline constexpr std::size_t fields_max = 1024;

@@ -26,7 +26,7 @@ std::string shown(const Chunk& chunk) {
       return out;
     }
     std::string operator()(std::string_view v) const { return fmt::format("\"{}\"", v); }
-    std::string operator()(Bytes v) const { return std::string(v.data); }
+    std::string operator()(Bytes v) const { return "bytes:" + std::string(v.data); }
   };
   std::string out;
   for (const auto& event : chunk.events()) {
@@ -60,6 +60,10 @@ TEST_CASE("text is one event, marked where it is no UTF-8") {
   const Field extra[] = {{"peer", std::string_view("::1")}};
   CHECK(decoded({}, "x", {.part = "p", .time_unix_us = 5, .extra = extra}).events ==
         "p@5 message=\"x\" peer=\"::1\"");
+}
+
+TEST_CASE("any bytes are one event") {
+  CHECK(decoded({.format = Format::base64}, "\x01\xff").events == " message=bytes:\x01\xff");
 }
 
 TEST_CASE("a number is a number") {

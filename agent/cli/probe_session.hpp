@@ -38,6 +38,7 @@ class ProbeSession final : public connectors::Session {
   bool sleep_for(std::chrono::microseconds time) override;
   std::stop_token stop_token() const override { return stop_.get_token(); }
   int stop_fd() const override { return stop_fd_.get(); }
+  bool is_trial() const override { return true; }
   const Clock& clock() const override { return system_clock(); }
   Log& log() override { return log_; }
 

@@ -45,6 +45,11 @@ class Session {
   /// Readable once stop is asked for: poll(2) it beside your own descriptors.
   virtual int stop_fd() const = 0;
 
+  /// Whether what is pushed is only shown, and kept nowhere (`penstock probe`). A source that
+  /// forgets what it was told is durable must not be told, and a session of the agent's at the
+  /// source not be used.
+  virtual bool is_trial() const { return false; }
+
   virtual const Clock& clock() const = 0;
   /// Named conn.<id>.
   virtual Log& log() = 0;

@@ -8,6 +8,7 @@
 #include "connectors/support/listen_address.hpp"
 #include "tests/support/journal_writer.hpp"
 #include "tests/support/modbus_server.hpp"
+#include "tests/support/mqtt_broker.hpp"
 #include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -132,6 +133,23 @@ bool exec_feed(const path& folder, std::size_t index) {
   return true;
 }
 
+std::map<path, std::unique_ptr<MqttBroker>> brokers;
+
+std::string mqtt_yaml(const path& folder) {
+  return fmt::format("qos: 2\nbroker: mqtt://127.0.0.1:{}\ntopics: [a]\nack_every: 0\n",
+                     port_of(folder));
+}
+bool mqtt_feed(const path& folder, std::size_t index) {
+  auto& broker = brokers[folder];
+  if (!broker) broker = std::make_unique<MqttBroker>(port_of(folder));
+  broker->publish("a", fmt::format("message {}", index), 2);
+  return true;
+}
+std::shared_ptr<void> mqtt_take_away(const path& folder) {
+  brokers.erase(folder);
+  return std::make_shared<int>();
+}
+
 constexpr Fixture all[] = {
     {"file", file_yaml, file_feed},
     {"host", host_yaml, host_feed},
@@ -142,6 +160,7 @@ constexpr Fixture all[] = {
     {"journald", journald_yaml, journald_feed},
     {"modbus", modbus_yaml, modbus_feed, false, modbus_take_away},
     {"http", http_yaml, http_feed, true, take_port},
+    {"mqtt", mqtt_yaml, mqtt_feed, false, mqtt_take_away},
 };
 
 }  // namespace

@@ -1,0 +1,1 @@
+set(PENSTOCK_CONNECTOR_LINKS OpenSSL::SSL Threads::Threads)

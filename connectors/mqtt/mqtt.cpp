@@ -16,7 +16,7 @@
 namespace penstock::connectors::mqtt {
 namespace {
 
-/// So many connections in a row that a broker closes instead of answering MQTT 5 mean that it does
+/// So many connections that a broker closes instead of answering MQTT 5 mean that it does
 /// not know it.
 constexpr int closed_max = 3;
 
@@ -78,7 +78,7 @@ class Mqtt final : public Connector {
     Subscriber subscriber(settings, version, ledger_, desk, session);
     PENSTOCK_TRY_ASSIGN(const Subscriber::Opened opened, subscriber.open(password));
     if (opened != Subscriber::Opened::yes) return no_answer(version, opened);
-    closed_ = 0;
+    knows_5_ = knows_5_ || version == Version::v5;
     Result<void> end;
     std::thread serving([&] {
       ::pthread_setname_np(::pthread_self(), "mqtt");
@@ -97,9 +97,8 @@ class Mqtt final : public Connector {
 
   Result<void> no_answer(Version version, Subscriber::Opened opened) {
     const bool is_refusal = opened == Subscriber::Opened::refused_version;
-    if (is_refusal || ++closed_ >= closed_max) {
-      if (version == Version::v5) found_ = Version::v311;
-      closed_ = 0;
+    if (version == Version::v5 && (is_refusal || (!knows_5_ && ++closed_ >= closed_max))) {
+      found_ = Version::v311;
     }
     return Error{Errc::unavailable,
                  settings_.broker.url +
@@ -129,7 +128,8 @@ class Mqtt final : public Connector {
   Ledger ledger_;
   bool has_all_pushed_ = false;  // by the last run
   Version found_ = Version::v5;  // protocol: auto
-  int closed_ = 0;               // connections without an answer, in a row
+  bool knows_5_ = false;         // the broker has answered it
+  int closed_ = 0;               // connections without an answer, as long as it has not
 };
 
 Result<std::unique_ptr<Connector>> make(const config::Section& section) {

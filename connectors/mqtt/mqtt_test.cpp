@@ -294,6 +294,20 @@ TEST_CASE("with protocol: auto a broker without MQTT 5 is spoken to in 3.1.1") {
   CHECK(broker.seen().version == 4);
 }
 
+TEST_CASE("a broker that has answered MQTT 5 is not taken for an old one when it closes") {
+  const std::uint16_t port = tests::free_port();
+  const auto connector =
+      make(fmt::format("broker: mqtt://127.0.0.1:{}\ntopics: [a]\ntimeout: 100ms\n", port));
+  {
+    MqttBroker broker({.is_silent = true}, port);
+    REQUIRE_FALSE(end_of(*connector).ok());
+    REQUIRE(broker.seen().version == 5);
+  }
+  MqttBroker broker({.closes_on_5 = true}, port);
+  for (int i = 0; i < 5; ++i) REQUIRE_FALSE(end_of(*connector).ok());
+  CHECK(broker.seen().version == 5);
+}
+
 TEST_CASE("the broker's last words are told, and bytes that are no MQTT end the connection") {
   const auto [bytes, words] = GENERATE(table<std::string, std::string>({
       {"\xE0\x01\x8E", "another client has connected with this client_id (code 0x8e)"},

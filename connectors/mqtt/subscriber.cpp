@@ -46,7 +46,8 @@ Subscriber::Subscriber(const Settings& settings, Version version, Ledger& ledger
       desk_(desk),
       session_(session),
       decoder_(support::make_decoder(settings.decode)),
-      bad_(session.log(), system_clock()),
+      log_(session.log()),
+      bad_(log_, system_clock()),
       reader_(version, settings.message_bytes_max),
       stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -82,7 +83,6 @@ Result<Subscriber::Opened> Subscriber::open(const config::Secret& password) {
   if (!password.is_empty()) connect.password = password.reveal();
   unsent_ = connect_packet(version_, connect);
   const Result<Connack> answer = wait_for_connack();
-  std::fill(unsent_.begin(), unsent_.end(), '\0');  // the password was in it
   unsent_.clear();
   if (!answer.ok()) {
     if (answer.error().code == Errc::full) return Opened::closed;
@@ -98,12 +98,12 @@ Result<Subscriber::Opened> Subscriber::open(const config::Secret& password) {
     filters_before_.clear();
   }
   keep_alive_us_ = connack.keep_alive_s.value_or(settings_.keep_alive.count()) * 1'000'000LL;
-  session_.log().info(
-      "event=connected broker={} protocol={} session={}", penstock::quoted(settings_.broker.url),
-      version_ == Version::v5 ? "5" : "3.1.1", connack.has_session ? "kept" : "new");
+  log_.info("event=connected broker={} protocol={} session={}",
+            penstock::quoted(settings_.broker.url), version_ == Version::v5 ? "5" : "3.1.1",
+            connack.has_session ? "kept" : "new");
   if (connack.session_expiry_s && *connack.session_expiry_s < connect.session_expiry_s) {
-    session_.log().warn("event=session_shorter session_expiry_s={} asked_s={}",
-                        *connack.session_expiry_s, connect.session_expiry_s);
+    log_.warn("event=session_shorter session_expiry_s={} asked_s={}", *connack.session_expiry_s,
+              connect.session_expiry_s);
   }
   return Opened::yes;
 }
@@ -166,7 +166,9 @@ Result<void> Subscriber::serve() {
     ::poll(waits, 3, wait_ms(now()));  // an interruption is only an early look
     if (waits[0].revents != 0) return {};
     if (waits[1].revents != 0) desk_.clear_durable();
-    if ((waits[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) PENSTOCK_TRY(read_socket());
+    // TLS may have to write before it can read.
+    const bool writes_only = waits[2].revents == POLLOUT && !unsent_.empty();
+    if (waits[2].revents != 0 && !writes_only) PENSTOCK_TRY(read_socket());
   }
 }
 
@@ -269,20 +271,18 @@ Result<void> Subscriber::take_suback(const Suback& suback) {
     const std::string& filter = settings_.topics[i];
     if (code >= 0x80) {
       last_code = code;
-      session_.log().error("event=subscription_refused topics={} error={}",
-                           penstock::quoted(filter),
-                           penstock::quoted(reason_words(version_, code)));
+      log_.error("event=subscription_refused topics={} error={}", penstock::quoted(filter),
+                 penstock::quoted(reason_words(version_, code)));
       continue;
     }
     ++granted;
     if (code < settings_.qos) {
-      session_.log().warn("event=qos_lowered topics={} qos={} asked={}", penstock::quoted(filter),
-                          code, settings_.qos);
+      log_.warn("event=qos_lowered topics={} qos={} asked={}", penstock::quoted(filter), code,
+                settings_.qos);
     }
   }
   if (granted == 0) return refused(last_code, suback.reason);
-  session_.log().info("event=subscribed topics={} refused={}", granted,
-                      suback.codes.size() - granted);
+  log_.info("event=subscribed topics={} refused={}", granted, suback.codes.size() - granted);
   return {};
 }
 

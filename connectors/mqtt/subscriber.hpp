@@ -70,8 +70,9 @@ class Subscriber {
   const Version version_;
   Ledger& ledger_;
   support::Desk& desk_;
-  Session& session_;
+  Session& session_;  // of the connector's thread: open
   std::unique_ptr<support::Decoder> decoder_;
+  Log& log_;
   support::BadInput bad_;
   PacketReader reader_;
   std::unique_ptr<Transport> transport_;

@@ -21,6 +21,7 @@ class Agent:
         self.config = self.folder / "penstock.yaml"
         self.log = self.folder / "agent.log"
         self.process = None
+        self.environment = None  # that of the test
         (self.folder / "log").mkdir(exist_ok=True)
         self.config.write_text(CONFIG.format(folder=self.folder, port=port, device=device,
                                              commit_every=commit_every, max_size=max_size, pattern=pattern), encoding="utf-8")
@@ -29,7 +30,8 @@ class Agent:
         with open(self.log, "ab") as log:
             log.write(b"---- start\n")
             log.flush()
-            self.process = subprocess.Popen([self.binary, "run", "-c", self.config], stdout=log, stderr=log)
+            self.process = subprocess.Popen([self.binary, "run", "-c", self.config], stdout=log, stderr=log,
+                                            env=self.environment)
         return self
 
     def ended(self):

@@ -44,12 +44,16 @@ struct BufferSettings {
 
 struct BrokerAddress {
   std::string url;     ///< as written, without a password
-  std::string scheme;  ///< mqtt | mqtts
+  std::string scheme;  ///< mqtt | mqtts | ws | wss
   std::string host;
   std::uint16_t port = 0;
+  std::string path{};  ///< of a WebSocket, with its "/"
+  bool uses_tls() const { return scheme == "mqtts" || scheme == "wss"; }
+  bool is_websocket() const { return scheme == "ws" || scheme == "wss"; }
   bool operator==(const BrokerAddress&) const = default;
 };
-/// mqtt://host[:port] or mqtts://…; IPv6 in brackets. Error text says what is wrong with it.
+/// mqtt://host[:port], mqtts://…, ws://host[:port][/path] or wss://…; IPv6 in brackets. Error text
+/// says what is wrong with it.
 Result<BrokerAddress> parse_broker(std::string_view url);
 
 struct UpstreamSettings {
@@ -64,6 +68,8 @@ struct UpstreamSettings {
     std::string cert;
     std::string key;
     bool insecure = false;
+    bool has_key_password = false;  ///< the secret "key_password" of the section "tls"
+    std::vector<std::string> alpn;
   } tls;
   std::string prefix = "penstock";
   std::string topic;  ///< template

@@ -13,29 +13,41 @@ namespace {
 constexpr std::string_view letters_and_digits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
+/// 0: no such scheme.
+std::uint16_t default_port(std::string_view scheme) {
+  if (scheme == "mqtt") return 1883;
+  if (scheme == "mqtts") return 8883;
+  if (scheme == "ws") return 80;
+  return scheme == "wss" ? 443 : 0;
+}
+
 std::optional<Fault> scheme_fault(std::string_view scheme, std::string_view rest) {
   const bool has_host = rest.find('@') == std::string_view::npos;
   const auto meant = [&](std::string_view right) {
     return has_host ? fmt::format("did you mean {}://{}?", right, rest)
                     : fmt::format("write {}://host:port", right);
   };
-  if (scheme == "mqtt" || scheme == "mqtts") return std::nullopt;
+  if (default_port(scheme) != 0) return std::nullopt;
   const std::string part = fmt::format("{}://", scheme);
-  if (scheme == "ws" || scheme == "wss") {
-    return Fault{"MQTT over WebSocket is not supported",
-                 "use the broker's plain port (mqtt://) or its TLS port (mqtts://)", part};
-  }
   const std::string message =
       fmt::format("a broker cannot have the scheme {}", penstock::quoted(scheme));
   if (scheme == "tcp") return Fault{message, meant("mqtt"), part};
   if (scheme == "ssl" || scheme == "tls") return Fault{message, meant("mqtts"), part};
-  return Fault{message, "write mqtt://host:port, or mqtts://host:port for TLS", part};
+  return Fault{
+      message,
+      "write mqtt://host:port, or mqtts://host:port for TLS; ws:// and wss:// are WebSocket", part};
 }
 
 bool is_host(std::string_view host) {
   if (host.empty() || host.size() > 253) return false;
   if (host.front() == '.' || host.front() == '-') return false;
   return host.find_first_not_of(std::string(letters_and_digits) + ".-_") == std::string_view::npos;
+}
+
+bool is_path(std::string_view path) {
+  return path.front() == '/' && path.size() <= 1024 &&
+         path.find_first_not_of(std::string(letters_and_digits) + "/._~%-?=&") ==
+             std::string_view::npos;
 }
 
 bool is_ipv6(std::string_view host) {
@@ -68,10 +80,16 @@ std::optional<BrokerAddress> parse_broker(std::string_view url, Fault& fault) {
     return fail("a broker's URL must not hold a user or a password",
                 "write them as user: NAME and password: {file: PATH}, beside brokers");
   }
-  if (!rest.empty() && rest.back() == '/') rest.remove_suffix(1);
-  if (rest.find_first_of("/?#") != std::string_view::npos) {
-    return fail("a broker's URL ends with its port", "remove the path",
-                rest.substr(rest.find_first_of("/?#")));
+  const std::string_view path = rest.substr(std::min(rest.find_first_of("/?#"), rest.size()));
+  rest.remove_suffix(path.size());
+  if (broker.is_websocket()) {
+    broker.path = path.empty() ? "/mqtt" : path;
+    if (!is_path(broker.path)) {
+      return fail("this is not the path of a WebSocket",
+                  "write letters, digits and / . _ ~ % - ? = &", path);
+    }
+  } else if (path.size() > 1) {
+    return fail("a broker's URL ends with its port", "remove the path", path);
   }
   std::string_view port;
   if (!rest.empty() && rest.front() == '[') {
@@ -93,7 +111,7 @@ std::optional<BrokerAddress> parse_broker(std::string_view url, Fault& fault) {
                   "write mqtt://host:port", broker.host);
     }
   }
-  broker.port = broker.scheme == "mqtts" ? 8883 : 1883;
+  broker.port = default_port(broker.scheme);
   if (!port.empty()) {
     const std::string_view digits = port.substr(1);
     const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), broker.port);

@@ -184,11 +184,20 @@ void Checks::check_topics(const Section& upstream) {
 
 void Checks::check_security(const Section& upstream, const std::vector<BrokerAddress>& brokers) {
   const Section tls = upstream.section("tls");
-  const bool has_tls_broker = std::any_of(brokers.begin(), brokers.end(),
-                                          [](const auto& b) { return b.scheme == "mqtts"; });
+  const bool has_tls_broker =
+      std::any_of(brokers.begin(), brokers.end(), [](const auto& b) { return b.uses_tls(); });
   if (tls.has("cert") != tls.has("key") && is_good(tls, "cert") && is_good(tls, "key")) {
     report(code::inconsistent, tls, tls.has("cert") ? "cert" : "key",
            {"\"cert\" and \"key\" belong together", "give both or neither", ""});
+  }
+  if (tls.has("key_password") && !tls.has("key")) {
+    report(code::inconsistent, tls, "key_password",
+           {"\"key_password\" is of no use without \"key\"", "give key: FILE", ""});
+  }
+  for (const std::string& protocol : tls.text_list("alpn")) {
+    if (!protocol.empty() && protocol.size() <= 255) continue;
+    report(code::inconsistent, tls, "alpn",
+           {"a protocol's name has 1 to 255 bytes", "write alpn: [\"mqtt\"]", ""});
   }
   if (is_good(tls, "insecure") && tls.boolean("insecure")) {
     warn(code::insecure, tls, "insecure",
@@ -196,7 +205,8 @@ void Checks::check_security(const Section& upstream, const std::vector<BrokerAdd
          "name its authority with ca: FILE instead");
   }
   if (upstream.has_written("tls") && !brokers.empty() && !has_tls_broker) {
-    warn(code::without_effect, upstream, "tls", "\"tls\" has no effect: no broker is mqtts://", "");
+    warn(code::without_effect, upstream, "tls",
+         "\"tls\" has no effect: no broker is mqtts:// or wss://", "");
   }
   if (!upstream.has("password") || !is_good(upstream, "password")) return;
   if (!upstream.has("user") && upstream.text("protocol") != "5") {
@@ -205,10 +215,10 @@ void Checks::check_security(const Section& upstream, const std::vector<BrokerAdd
             "MQTT 3.1.1 knows no password alone: give user, or protocol: 5", ""});
   }
   for (std::size_t i = 0; i < brokers.size(); ++i) {
-    if (brokers[i].scheme == "mqtts" || is_loopback(brokers[i])) continue;
+    if (brokers[i].uses_tls() || is_loopback(brokers[i])) continue;
     warn(code::insecure, upstream, "password",
          fmt::format("the password goes to {} unencrypted", penstock::quoted(brokers[i].host)),
-         "use mqtts:// if the broker has it");
+         "use mqtts:// or wss:// if the broker has it");
     return;
   }
 }

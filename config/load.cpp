@@ -259,7 +259,8 @@ class Loader {
     settings.section = upstream;
     settings.has_password = upstream.has("password");
     const Section tls = upstream.section("tls");
-    settings.tls = {tls.text("ca"), tls.text("cert"), tls.text("key"), tls.boolean("insecure")};
+    settings.tls = {tls.text("ca"),          tls.text("cert"),        tls.text("key"),
+                    tls.boolean("insecure"), tls.has("key_password"), tls.text_list("alpn")};
     settings.prefix = upstream.text("prefix");
     settings.topic = upstream.text("topic");
     settings.format = upstream.text("format");

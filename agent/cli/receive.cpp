@@ -134,6 +134,11 @@ bool Receiver::prepare() {
     fail(daemon::exit_usage, broker.error().text);
     return false;
   }
+  if (broker->is_websocket()) {
+    // Paho C 1.3.12 loses the connection when several messages arrive together.
+    fail(daemon::exit_usage, "receive cannot use a WebSocket: write mqtt:// or mqtts://");
+    return false;
+  }
   link_.connect.broker = broker.value();
   link_.connect.user = options_.user;
   link_.connect.tls = {options_.ca_file, options_.cert_file, options_.key_file,

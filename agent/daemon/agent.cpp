@@ -44,6 +44,9 @@ void tell_upstream(pipeline::AgentEvents& events, const forward::UpstreamChange&
     case Kind::stream_returned:
       events.emit("stream_returned", {{"name", std::string_view(change.stream)}});
       break;
+    case Kind::certificate_ends:
+      events.emit("certificate_ends", {{"days_left", change.days_left}});
+      break;
   }
 }
 

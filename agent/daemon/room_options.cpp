@@ -12,6 +12,11 @@ Result<forward::Credentials> read_credentials(const config::UpstreamSettings& up
     PENSTOCK_TRY_ASSIGN(const config::Secret password, upstream.section->secret("password"));
     credentials.password = password.reveal();
   }
+  if (upstream.tls.has_key_password && upstream.section) {
+    PENSTOCK_TRY_ASSIGN(const config::Secret password,
+                        upstream.section->section("tls").secret("key_password"));
+    credentials.key_password = password.reveal();
+  }
   return credentials;
 }
 
@@ -86,10 +91,11 @@ forward::ForwardOptions forward_options(const config::AgentConfig& config,
   options.protocol = forward::parse_protocol_choice(upstream.protocol);
   options.client_id =
       upstream.client_id.empty() ? "penstock-" + config.agent.id : upstream.client_id;
-  if (!upstream.user.empty() || upstream.has_password) {
+  if (!upstream.user.empty() || upstream.has_password || upstream.tls.has_key_password) {
     options.credentials = [upstream] { return read_credentials(upstream); };
   }
   options.tls = {upstream.tls.ca, upstream.tls.cert, upstream.tls.key, upstream.tls.insecure};
+  options.tls.alpn = upstream.tls.alpn;
   options.device = config.agent.id;
   options.boot = boot;
   options.version = PENSTOCK_VERSION;

@@ -173,6 +173,12 @@ Health judge(const StatusFacts& facts, std::vector<std::string>& problems) {
                      facts.upstream->parked_streams == 1 ? "stream is" : "streams are",
                      first.stream, first.reason));
   }
+  if (facts.upstream && facts.upstream->certificate_days_left) {
+    const std::int64_t days = *facts.upstream->certificate_days_left;
+    note(Health::degraded, days < 0 ? std::string("our certificate for the broker has ended")
+                                    : fmt::format("our certificate for the broker ends in {} {}",
+                                                  days, days == 1 ? "day" : "days"));
+  }
   if (facts.upstream && facts.upstream->state != forward::ForwardStats::State::connected) {
     note(Health::degraded, "the upstream is not connected");
   }

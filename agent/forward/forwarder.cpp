@@ -70,6 +70,7 @@ Forwarder::Forwarder(const ForwardOptions& options, buffer::Store& store, const 
       signal_(std::make_shared<Signal>()),
       encoder_(std::move(encoder)),
       link_(clock, [signal = signal_] { signal->raise(signal->has_link_events); }),
+      certificate_watch_(clock, options.tls.cert),
       brain_(brain_settings(options)) {
   stats_.broker = options_.brokers.front().url;
 }
@@ -128,6 +129,7 @@ void Forwarder::run() {
     // Acknowledgements come first: a timeout is judged only after what has arrived.
     for (LinkEvent& event : link_.take_events()) handle(event);
     check_store();
+    watch_certificate();
     if (has_stored) step(Stored{});
     if (is_stop_asked) step(StopAsked{stop_deadline_us});
     step(Tick{});
@@ -139,7 +141,8 @@ void Forwarder::run() {
 }
 
 void Forwarder::wait() {
-  const std::int64_t at_us = std::min(brain_.wake_at_us(), link_.wake_at_us());
+  const std::int64_t at_us =
+      std::min({brain_.wake_at_us(), link_.wake_at_us(), certificate_watch_.wake_at_us()});
   const std::int64_t wait_us =
       std::clamp<std::int64_t>(at_us - clock_.steady_us(), 0, 3'600'000'000);
   std::unique_lock lock(signal_->mutex);
@@ -222,6 +225,7 @@ void Forwarder::perform(const Connect& action) {
     if (!credentials) return fail_link(action.connection, credentials.error().text);
     connect.user = std::move(credentials->user);
     connect.password = std::move(credentials->password);
+    connect.tls.key_password = std::move(credentials->key_password);
   }
   link_.open(action.connection, connect, std::clamp<std::uint32_t>(options_.in_flight_max, 1, 16));
 }

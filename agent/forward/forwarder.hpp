@@ -20,6 +20,7 @@
 #include "agent/base/log.hpp"
 #include "agent/base/result.hpp"
 #include "agent/forward/brain.hpp"
+#include "agent/forward/certificate_watch.hpp"
 #include "agent/forward/message.hpp"
 #include "agent/forward/mqtt_link.hpp"
 #include "buffer/parking.hpp"
@@ -29,6 +30,7 @@ namespace penstock::forward {
 struct Credentials {
   std::string user;  ///< "": none
   std::string password;
+  std::string key_password{};  ///< of the key of TLS; "": not encrypted
 };
 
 struct ForwardOptions {
@@ -76,6 +78,8 @@ struct ForwardStats {
   std::vector<Parked> parked;      ///< at most 20 of them
   std::int64_t round_trip_us = 0;  ///< of the last PUBACK
   std::int64_t last_acknowledged_unix_us = 0;
+  /// Of our certificate, once 30 days or less are left; negative: it has ended.
+  std::optional<std::int64_t> certificate_days_left;
   std::string last_error;  ///< "": none since the last acknowledgement
   std::int64_t last_error_unix_us = 0;
 };
@@ -83,12 +87,19 @@ std::string_view to_string(ForwardStats::State state);
 
 /// For `_agent` events.
 struct UpstreamChange {
-  enum class Kind : std::uint8_t { connected, lost, stream_parked, stream_returned };
+  enum class Kind : std::uint8_t {
+    connected,
+    lost,
+    stream_parked,
+    stream_returned,
+    certificate_ends,
+  };
   Kind kind = Kind::connected;
   std::string broker;
   Protocol protocol = Protocol::v5;
-  std::string reason;  ///< when lost or parked
-  std::string stream;  ///< when parked or returned
+  std::string reason;          ///< when lost or parked
+  std::string stream;          ///< when parked or returned
+  std::int64_t days_left = 0;  ///< when our certificate ends; negative: it has ended
 };
 
 class Forwarder {
@@ -146,6 +157,7 @@ class Forwarder {
   void report_up(const Report& report);
   void report_trouble(const Report& report);
   void report_acknowledged(const Report& report);
+  void watch_certificate();
   void set_error(std::string text);
   void fail_link(std::uint64_t connection, std::string text);
   std::string status_payload(bool is_online, std::uint64_t connection) const;
@@ -158,6 +170,7 @@ class Forwarder {
   std::shared_ptr<Signal> signal_;  // shared with callbacks of the store that may come late
   MessageEncoder encoder_;
   MqttLink link_;
+  CertificateWatch certificate_watch_;
   Brain brain_;
   std::function<void(const UpstreamChange&)> on_change_;
 

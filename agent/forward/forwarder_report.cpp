@@ -23,6 +23,25 @@ void Forwarder::set_error(std::string text) {
   stats_.last_error_unix_us = clock_.wall_us();
 }
 
+void Forwarder::watch_certificate() {
+  const bool is_time = clock_.steady_us() >= certificate_watch_.wake_at_us();
+  if (!is_time) return;
+  const std::optional<std::int64_t> days = certificate_watch_.take_days_left();
+  {
+    const std::lock_guard lock(stats_mutex_);
+    stats_.certificate_days_left = days;
+  }
+  if (!days) return;
+  log_.warn("event=certificate_ends file={} days_left={} text={}",
+            penstock::quoted(options_.tls.cert), *days,
+            *days < 0 ? "\"our certificate has ended\"" : "\"our certificate ends soon\"");
+  if (!on_change_) return;
+  UpstreamChange change;
+  change.kind = UpstreamChange::Kind::certificate_ends;
+  change.days_left = *days;
+  on_change_(change);
+}
+
 void Forwarder::perform(const Report& action) {
   const std::string& broker = options_.brokers[action.broker].url;
   switch (action.kind) {
@@ -115,7 +134,7 @@ void Forwarder::report_refusal(const Report& report) {
   if (!on_change_) return;
   const auto kind =
       is_parked ? UpstreamChange::Kind::stream_parked : UpstreamChange::Kind::stream_returned;
-  on_change_({kind, broker, limits_.protocol, is_parked ? reason : std::string(), stream});
+  on_change_({kind, broker, limits_.protocol, is_parked ? reason : std::string(), stream, 0});
 }
 
 void Forwarder::report_up(const Report& report) {
@@ -145,7 +164,7 @@ void Forwarder::report_up(const Report& report) {
     stats_.connected_since_unix_us = clock_.wall_us();
   }
   if (on_change_) {
-    on_change_({UpstreamChange::Kind::connected, broker, limits_.protocol, {}, {}});
+    on_change_({UpstreamChange::Kind::connected, broker, limits_.protocol, {}, {}, 0});
   }
 }
 
@@ -174,7 +193,7 @@ void Forwarder::report_trouble(const Report& report) {
     stats_.connected_since_unix_us = 0;
   }
   if (was_up && on_change_) {
-    on_change_({UpstreamChange::Kind::lost, broker, limits_.protocol, trouble_, {}});
+    on_change_({UpstreamChange::Kind::lost, broker, limits_.protocol, trouble_, {}, 0});
   }
   trouble_.clear();
 }

@@ -134,7 +134,7 @@ void MqttLink::open(std::uint64_t connection, const ConnectOptions& options,
   close(std::chrono::milliseconds(500), false);
   connection_ = std::make_unique<Connection>(clock_, inbox_, connection, options, in_flight_max);
   Connection& opened = *connection_;
-  if (options.broker.scheme == "mqtts") {
+  if (options.broker.uses_tls()) {
     const auto readable = check_tls_files(options.tls);
     if (!readable) {
       opened.step = Connection::Step::over;

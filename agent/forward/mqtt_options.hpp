@@ -26,13 +26,16 @@ enum class ProtocolChoice : std::uint8_t {
 /// "auto", "5", "3.1.1"; anything else is automatic.
 ProtocolChoice parse_protocol_choice(std::string_view text);
 
-/// Used for brokers of scheme mqtts. Certificate and host name are always checked unless
-/// `is_insecure`. The files are read at each connect, so a renewed certificate needs no restart.
+/// Used for brokers of scheme mqtts and wss, with TLS 1.2 or newer. Certificate and host name are
+/// always checked unless `is_insecure`. The files are read at each connect, so a renewed
+/// certificate needs no restart.
 struct TlsFiles {
   std::string ca;    ///< PEM file of trusted authorities; "": the system's
   std::string cert;  ///< PEM file of our certificate; "": none
   std::string key;   ///< PEM file of its key
   bool is_insecure = false;
+  std::string key_password{};       ///< "": the key is not encrypted
+  std::vector<std::string> alpn{};  ///< protocols to offer; empty: none
 };
 
 /// A retained message that the broker publishes when the connection ends without a disconnect.

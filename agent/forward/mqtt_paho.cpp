@@ -36,8 +36,11 @@ bool is_final_refusal(std::uint8_t code) {
 
 std::string server_uri(const config::BrokerAddress& broker) {
   const bool is_ipv6 = broker.host.find(':') != std::string::npos && broker.host.front() != '[';
-  return fmt::format("{}://{}{}{}:{}", broker.scheme == "mqtts" ? "ssl" : "tcp", is_ipv6 ? "[" : "",
-                     broker.host, is_ipv6 ? "]" : "", broker.port);
+  const std::string_view scheme = broker.is_websocket() ? std::string_view(broker.scheme)
+                                  : broker.uses_tls()   ? "ssl"
+                                                        : "tcp";
+  return fmt::format("{}://{}{}{}:{}{}", scheme, is_ipv6 ? "[" : "", broker.host,
+                     is_ipv6 ? "]" : "", broker.port, broker.path);
 }
 
 mqtt::connect_options connect_options(const ConnectOptions& options) {
@@ -56,11 +59,15 @@ mqtt::connect_options connect_options(const ConnectOptions& options) {
   if (!options.will.topic.empty()) {
     out.set_will(mqtt::will_options(options.will.topic, options.will.payload, 1, true));
   }
-  if (options.broker.scheme == "mqtts") {
+  if (options.broker.uses_tls()) {
     mqtt::ssl_options ssl;
     if (!options.tls.ca.empty()) ssl.set_trust_store(options.tls.ca);
     if (!options.tls.cert.empty()) ssl.set_key_store(options.tls.cert);
     if (!options.tls.key.empty()) ssl.set_private_key(options.tls.key);
+    if (!options.tls.key_password.empty()) {
+      ssl.set_private_key_password(options.tls.key_password);
+    }
+    if (!options.tls.alpn.empty()) ssl.set_alpn_protos(options.tls.alpn);
     ssl.set_enable_server_cert_auth(!options.tls.is_insecure);
     // Without this Paho takes a certificate of any name.
     ssl.set_verify(!options.tls.is_insecure);

@@ -13,8 +13,8 @@
 
 namespace penstock::forward::paho {
 
-/// "tcp://host:port" or "ssl://host:port"; IPv6 addresses in brackets. Always the name, never its
-/// address: the certificate is checked against it.
+/// "tcp://host:port", "ssl://host:port" or "ws[s]://host:port/path"; IPv6 addresses in brackets.
+/// Always the name, never its address: the certificate is checked against it.
 std::string server_uri(const config::BrokerAddress& broker);
 
 /// Everything but what only one of the two clients needs. Without Paho's error handler for TLS: it

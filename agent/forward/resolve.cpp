@@ -74,7 +74,7 @@ Result<void> attempt_all(const addrinfo* addresses, const config::BrokerAddress&
       error = errno_error("connect");
       continue;
     }
-    if (broker.scheme != "mqtts") return {};
+    if (!broker.uses_tls()) return {};
     return try_tls(socket.get(), broker.host, tls);
   }
   return error;

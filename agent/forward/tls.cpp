@@ -1,11 +1,15 @@
 #include "agent/forward/tls.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
+#include <ctime>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -29,7 +33,19 @@ Error openssl_error(std::string_view what) {
   return Error{Errc::unavailable, std::move(text)};
 }
 
+/// Without it OpenSSL would ask for the password of an encrypted key on the terminal.
+int give_password(char* out, int size, int, void* files) {
+  const std::string& password = static_cast<const TlsFiles*>(files)->key_password;
+  if (password.size() > static_cast<std::size_t>(size)) return 0;
+  std::copy(password.begin(), password.end(), out);
+  return static_cast<int>(password.size());
+}
+
+/// `files` must outlive the context's use of it: the callback is called in here only.
 Result<void> load(SSL_CTX* context, const TlsFiles& files) {
+  ::SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  ::SSL_CTX_set_default_passwd_cb(context, &give_password);
+  ::SSL_CTX_set_default_passwd_cb_userdata(context, const_cast<TlsFiles*>(&files));
   const bool has_authorities =
       files.ca.empty() ? ::SSL_CTX_set_default_verify_paths(context) == 1
                        : ::SSL_CTX_load_verify_locations(context, files.ca.c_str(), nullptr) == 1;
@@ -41,9 +57,38 @@ Result<void> load(SSL_CTX* context, const TlsFiles& files) {
   if (!files.key.empty() &&
       (::SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1 ||
        ::SSL_CTX_check_private_key(context) != 1)) {
-    return openssl_error("tls.key cannot be used, or does not belong to tls.cert");
+    return openssl_error(files.key_password.empty()
+                             ? "tls.key cannot be used (encrypted? give tls.key_password), or does "
+                               "not belong to tls.cert"
+                             : "tls.key cannot be used (is tls.key_password right?), or does not "
+                               "belong to tls.cert");
+  }
+  std::string protocols;  // as in the packet: each behind its length
+  for (const std::string& name : files.alpn) {
+    protocols += static_cast<char>(name.size());
+    protocols += name;
+  }
+  if (!protocols.empty()) {
+    ::SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(protocols.data()),
+                              static_cast<unsigned>(protocols.size()));
   }
   return {};
+}
+
+Result<Context> make_context(const TlsFiles& files) {
+  Context context(::SSL_CTX_new(::TLS_client_method()), &::SSL_CTX_free);
+  if (!context) return openssl_error("TLS");
+  PENSTOCK_TRY(load(context.get(), files));
+  return context;
+}
+
+/// What a device that starts with its clock at 1970 has to be told.
+std::string clock_question() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  return fmt::format("; this device's clock says {:04}-{:02}-{:02} {:02}:{:02} UTC: is it right?",
+                     utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min);
 }
 
 }  // namespace
@@ -59,15 +104,27 @@ Result<void> check_tls_files(const TlsFiles& files) {
                    errno_error(std::string("tls.") + name + " " + penstock::quoted(*path)).text};
     }
   }
+  PENSTOCK_TRY(make_context(files));
   return {};
 }
 
+Result<std::int64_t> certificate_end(const std::string& file) {
+  const std::unique_ptr<BIO, decltype(&::BIO_free)> in(::BIO_new_file(file.c_str(), "r"),
+                                                       &::BIO_free);
+  if (!in) return openssl_error("tls.cert cannot be read");
+  const std::unique_ptr<X509, decltype(&::X509_free)> certificate(
+      ::PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr), &::X509_free);
+  std::tm utc{};
+  if (!certificate || ::ASN1_TIME_to_tm(::X509_get0_notAfter(certificate.get()), &utc) != 1) {
+    return openssl_error("tls.cert is no certificate");
+  }
+  return std::int64_t{::timegm(&utc)} * 1'000'000;
+}
+
 Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files) {
-  const Context context(::SSL_CTX_new(::TLS_client_method()), &::SSL_CTX_free);
-  if (!context) return openssl_error("TLS");
+  PENSTOCK_TRY_ASSIGN(const Context context, make_context(files));
   ::SSL_CTX_set_verify(context.get(), files.is_insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                        nullptr);
-  if (const auto loaded = load(context.get(), files); !loaded) return loaded;
   const Session session(::SSL_new(context.get()), &::SSL_free);
   if (!session) return openssl_error("TLS");
   ::X509_VERIFY_PARAM* const checks = ::SSL_get0_param(session.get());
@@ -84,8 +141,11 @@ Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files)
   const long verdict = ::SSL_get_verify_result(session.get());
   if (verdict == X509_V_OK || files.is_insecure) return openssl_error("TLS handshake failed");
   ::ERR_clear_error();
+  const bool is_about_time =
+      verdict == X509_V_ERR_CERT_NOT_YET_VALID || verdict == X509_V_ERR_CERT_HAS_EXPIRED;
   return Error{Errc::unavailable, std::string("the broker's certificate is not accepted: ") +
-                                      ::X509_verify_cert_error_string(verdict)};
+                                      ::X509_verify_cert_error_string(verdict) +
+                                      (is_about_time ? clock_question() : std::string())};
 }
 
 }  // namespace penstock::forward

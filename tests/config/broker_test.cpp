@@ -10,6 +10,7 @@ struct Good {
   std::string scheme;
   std::string host;
   std::uint16_t port;
+  std::string path{};
 };
 struct Bad {
   std::string url;
@@ -25,12 +26,18 @@ TEST_CASE("broker addresses that are taken", "[config]") {
       {"mqtts://broker.example.net", "mqtts", "broker.example.net", 8883},
       {"mqtts://broker.example.net:443/", "mqtts", "broker.example.net", 443},
       {"mqtt://[::1]", "mqtt", "::1", 1883},
+      {"ws://broker", "ws", "broker", 80, "/mqtt"},
+      {"ws://broker:8080/", "ws", "broker", 8080, "/"},
+      {"wss://broker/ws?tenant=a", "wss", "broker", 443, "/ws?tenant=a"},
+      {"wss://[::1]:8443", "wss", "::1", 8443, "/mqtt"},
       {"mqtt://[fe80::1%eth0]:1884", "mqtt", "fe80::1%eth0", 1884},
   }));
   INFO(row.url);
   const auto broker = parse_broker(row.url);
   REQUIRE(broker.ok());
-  CHECK(*broker == BrokerAddress{row.url, row.scheme, row.host, row.port});
+  CHECK(*broker == BrokerAddress{row.url, row.scheme, row.host, row.port, row.path});
+  CHECK(broker->uses_tls() == (row.scheme.back() == 's' && row.scheme != "ws"));
+  CHECK(broker->is_websocket() == (row.scheme.front() == 'w'));
 }
 
 TEST_CASE("broker addresses that are refused say why", "[config]") {
@@ -39,7 +46,8 @@ TEST_CASE("broker addresses that are refused say why", "[config]") {
       {"broker:1883", "did you mean mqtt://broker:1883?"},
       {"tcp://broker:1883", "did you mean mqtt://broker:1883?"},
       {"ssl://broker:8883", "did you mean mqtts://broker:8883?"},
-      {"ws://broker", "WebSocket"},
+      {"ws://broker/a b", "not the path"},
+      {"ws://broker?a", "not the path"},
       {"http://broker", "\"http\""},
       {"mqtt://", "not a host name"},
       {"mqtt://:1883", "not a host name"},

@@ -12,40 +12,16 @@
 #include <set>
 
 #include "agent/forward/mqtt_subscription.hpp"
-#include "tests/agent/forward/mosquitto.hpp"
-#include "tests/support/fake_store.hpp"
+#include "tests/agent/forward/forwarder_fixture.hpp"
 
 using namespace penstock;
 using namespace penstock::forward;
+using namespace penstock::forward::tests;
 using namespace std::chrono_literals;
 using penstock::tests::FakeStore;
 using penstock::tests::Mosquitto;
 
 namespace {
-
-constexpr auto patience = 30s;
-
-/// Waits for a condition, for as long as a loaded machine may need.
-template <typename Condition>
-bool eventually(const Condition& condition, std::chrono::milliseconds time = patience) {
-  const auto until = std::chrono::steady_clock::now() + time;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    ::poll(nullptr, 0, 5);
-  }
-  return true;
-}
-
-ForwardOptions options_for(const config::BrokerAddress& broker) {
-  ForwardOptions options;
-  options.brokers = {broker};
-  options.client_id = "penstock-gw-7";
-  options.device = "gw-7";
-  options.boot = "b1d4c7e2";
-  options.version = "0.1.0";
-  options.connect_timeout = 5s;
-  return options;
-}
 
 /// A subscriber that collects the numbers of each batch's properties or, with 3.1.1, its text.
 struct Receiver {
@@ -107,39 +83,6 @@ struct Receiver {
   std::uint64_t repeats = 0;
   std::string last_status;
 };
-
-std::unique_ptr<Forwarder> make(const ForwardOptions& options, FakeStore& store) {
-  auto made = Forwarder::make(options, store);
-  REQUIRE(made.ok());
-  return std::move(made).value();
-}
-
-void stop(Forwarder& forwarder) {
-  forwarder.request_stop(5s);
-  forwarder.join();
-  CHECK(forwarder.stats().state == ForwardStats::State::stopped);
-}
-
-int run(const std::string& command) { return std::system((command + " >/dev/null 2>&1").c_str()); }
-
-/// A CA, and certificates of it for localhost and for another name.
-void make_certificates(const std::string& dir) {
-  const std::string key = "openssl req -newkey rsa:2048 -nodes -days 2 ";
-  for (const std::string ca : {"ca", "other"}) {
-    REQUIRE(run(key + "-x509 -subj /CN=" + ca + " -keyout " + dir + "/" + ca + ".key -out " + dir +
-                "/" + ca + ".crt") == 0);
-  }
-  const auto sign = [&](const std::string& name, const std::string& alternative) {
-    tests::write_file(dir + "/" + name + ".ext", "subjectAltName=" + alternative + "\n");
-    REQUIRE(run(key + "-subj /CN=" + name + " -keyout " + dir + "/" + name + ".key -out " + dir +
-                "/" + name + ".csr") == 0);
-    REQUIRE(run("openssl x509 -req -days 2 -CA " + dir + "/ca.crt -CAkey " + dir +
-                "/ca.key -CAcreateserial -in " + dir + "/" + name + ".csr -out " + dir + "/" +
-                name + ".crt -extfile " + dir + "/" + name + ".ext") == 0);
-  };
-  sign("right", "DNS:localhost");
-  sign("wrong", "DNS:evil.example");
-}
 
 }  // namespace
 
@@ -270,7 +213,7 @@ TEST_CASE("a stop with a broker that hangs keeps its deadline") {
   const auto started = std::chrono::steady_clock::now();
   forwarder->request_stop(2s);
   forwarder->join();
-  CHECK(std::chrono::steady_clock::now() - started < 10s);
+  CHECK(std::chrono::steady_clock::now() - started < patience);
   CHECK(store.backlog() > 0);
   broker.signal(SIGCONT);
 }
@@ -307,60 +250,6 @@ TEST_CASE("a wrong password is reported and retried; the right one needs no rest
   stop(*forwarder);
 }
 
-TEST_CASE("TLS: the right name and authority, and nothing else") {
-  Mosquitto broker(
-      "allow_anonymous true\ncertfile DIR/right.crt\nkeyfile DIR/right.key\ncafile DIR/ca.crt\n");
-  const std::string dir = broker.dir().path().string();
-  make_certificates(dir);
-  SECTION("right") {
-    broker.start();
-    FakeStore store;
-    store.add_batch("app", 10);
-    ForwardOptions options = options_for(broker.address("mqtts", "localhost"));
-    options.tls.ca = dir + "/ca.crt";
-    const auto forwarder = make(options, store);
-    forwarder->start();
-    CHECK(eventually([&] { return store.backlog() == 0; }));
-    stop(*forwarder);
-  }
-  struct Case {
-    std::string name;
-    std::string error;
-    std::string ca;
-    std::string certificate;
-    std::string host;
-  };
-  const auto bad = GENERATE(
-      Case{"another name", "hostname mismatch", "/ca.crt", "wrong", "localhost"},
-      Case{"an address that is not in it", "IP address mismatch", "/ca.crt", "right", "127.0.0.1"},
-      Case{"another authority", "self-signed certificate in certificate chain", "/other.crt",
-           "right", "localhost"},
-      Case{"the system's authorities", "self-signed certificate in certificate chain", "", "right",
-           "localhost"},
-      Case{"no such file", "No such file", "/none.crt", "right", "localhost"});
-  SECTION("refused") {
-    INFO(bad.name);
-    run("cp " + dir + "/" + bad.certificate + ".crt " + dir + "/right.crt.new && mv " + dir +
-        "/right.crt.new " + dir + "/right.crt");
-    run("cp " + dir + "/" + bad.certificate + ".key " + dir + "/right.key.new && mv " + dir +
-        "/right.key.new " + dir + "/right.key");
-    broker.start();
-    FakeStore store;
-    store.add_batch("app", 10);
-    ForwardOptions options = options_for(broker.address("mqtts", bad.host));
-    if (!bad.ca.empty()) options.tls.ca = dir + bad.ca;
-    const auto forwarder = make(options, store);
-    forwarder->start();
-    REQUIRE(eventually([&] { return forwarder->stats().connections >= 2; }));
-    const std::string error = forwarder->stats().last_error;
-    INFO(error);
-    CHECK(error.find(bad.error) != std::string::npos);
-    CHECK(store.backlog() == 1);
-    forwarder->request_stop(0s);
-    forwarder->join();
-  }
-}
-
 TEST_CASE("a port that is no broker is reported and retried") {
   FakeStore store;
   store.add_batch("app", 10);
@@ -373,7 +262,7 @@ TEST_CASE("a port that is no broker is reported and retried") {
     forwarder->join();
     return error;
   };
-  const std::uint16_t port = tests::free_port();
+  const std::uint16_t port = penstock::tests::free_port();
   config::BrokerAddress address{"mqtt://127.0.0.1:1", "mqtt", "127.0.0.1", port};
   SECTION("nobody listens") {
     CHECK(error_after(address).find("Connection refused") != std::string::npos);
@@ -430,9 +319,10 @@ TEST_CASE("batches over the broker's packet size are split, single events told a
 
 TEST_CASE("what the broker refuses stays stored, and goes when it is allowed") {
   Mosquitto broker("allow_anonymous true\nacl_file DIR/acl\n");
-  tests::write_file(broker.dir() / "acl",
-                    "topic read penstock/gw-7/data/app\ntopic write penstock/gw-7/status\n"
-                    "topic write penstock/gw-7/data/good\n");
+  penstock::tests::write_file(
+      broker.dir() / "acl",
+      "topic read penstock/gw-7/data/app\ntopic write penstock/gw-7/status\n"
+      "topic write penstock/gw-7/data/good\n");
   broker.start();
   FakeStore store;
   for (int i = 0; i < 5; ++i) store.add_batch("app", 10);
@@ -455,7 +345,7 @@ TEST_CASE("what the broker refuses stays stored, and goes when it is allowed") {
   static_cast<void>(store.commit({}));
   CHECK(store.parked() == std::vector<std::string>{"app"});
   CHECK(forwarder->stats().parked_streams == 1);
-  tests::write_file(broker.dir() / "acl", "topic readwrite #\n");
+  penstock::tests::write_file(broker.dir() / "acl", "topic readwrite #\n");
   broker.signal(SIGHUP);
   receiver.expect_events(50);
   CHECK(eventually([&] {
@@ -473,7 +363,7 @@ TEST_CASE("the second broker takes over") {
   FakeStore store;
   store.add_batch("app", 10);
   ForwardOptions options =
-      options_for({"mqtt://127.0.0.1:1", "mqtt", "127.0.0.1", tests::free_port()});
+      options_for({"mqtt://127.0.0.1:1", "mqtt", "127.0.0.1", penstock::tests::free_port()});
   options.brokers.push_back(second.address());
   options.failover_after = 1s;
   const auto forwarder = make(options, store);

@@ -1,10 +1,12 @@
-// `penstock check`: every finding in a configuration at once; opens no source and no connection.
+// `penstock check`: every finding in a configuration at once; opens no source, and a connection
+// only with --net.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "agent/base/log.hpp"
+#include "agent/cli/check_net.hpp"
 #include "agent/cli/commands.hpp"
 #include "agent/cli/configuration.hpp"
 #include "agent/cli/human.hpp"
@@ -53,7 +55,7 @@ void show_summary(const Configuration& configuration, bool color) {
                     warnings == 0 ? "" : fmt::format(" ({})", plural(warnings, "warning"))));
 }
 
-int check(const Globals& globals, bool is_strict) {
+int check(const Globals& globals, bool is_strict, bool tries_net) {
   Configuration configuration(globals);
   const bool is_good = configuration.load();
   const config::Diagnostics& found = configuration.diagnostics();
@@ -66,6 +68,10 @@ int check(const Globals& globals, bool is_strict) {
     }
   }
   if (!is_good) return finish_output(configuration.exit_code());
+  if (tries_net) {
+    const int net = check_net(configuration.loaded().values, use_color(globals, STDOUT_FILENO));
+    if (net != daemon::exit_ok) return finish_output(net);
+  }
   const bool is_finding = is_strict && found.warning_count() > 0;
   return finish_output(is_finding ? daemon::exit_finding : daemon::exit_ok);
 }
@@ -76,18 +82,21 @@ void add_check_command(CLI::App& app, const Globals& globals, int& exit_code) {
   struct Options {
     std::string file;
     bool is_strict = false;
+    bool tries_net = false;
   };
   auto options = std::make_shared<Options>();  // shared with the callback
   CLI::App* command =
       app.add_subcommand("check", "Every mistake in the configuration, with its place");
   command->add_option("FILE", options->file, "instead of -c FILE");
   command->add_flag("--strict", options->is_strict, "exit code 1 if there are warnings");
+  command->add_flag("--net", options->tries_net,
+                    "also connect and log in to each broker; 69 if one does not work");
   command->footer(
       "Example:\n  penstock check penstock.yaml\n  penstock check --json -c penstock.yaml");
   command->callback([options, &globals, &exit_code] {
     Globals with_file = globals;
     if (!options->file.empty()) with_file.config_file = options->file;
-    exit_code = check(with_file, options->is_strict);
+    exit_code = check(with_file, options->is_strict, options->tries_net);
   });
 }
 

@@ -16,6 +16,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 BROKER_DOWN_S = 4.0
+PATIENCE_S = 60  # for what a loaded machine does late
+CONNECTORS = ("app", "host", "signals")
 
 
 def seconds(text):
@@ -93,7 +95,7 @@ class Show:
             os.chmod(self.dir, 0o755)
             config.write_text(config.read_text(encoding="utf-8") + "user root\n", encoding="utf-8")
         self.broker = subprocess.Popen([binary, "-c", config], start_new_session=True)
-        for _ in range(100):
+        for _ in range(PATIENCE_S * 20):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
@@ -156,20 +158,26 @@ class Show:
                 self.start_broker()
                 self.screen.note("the broker is back: watch the catch-up")
             if self.arguments.time and elapsed >= self.arguments.time and up:
-                break
+                if not self.missing() or elapsed >= self.arguments.time + PATIENCE_S:
+                    break
         if down and not up:
             self.start_broker()
         return self.finish()
+
+    def missing(self):
+        """Connectors of which nothing has arrived yet."""
+        streams = list(self.streams)  # grows in another thread
+        return [name for name in CONNECTORS
+                if not any(stream == name or stream.startswith(name + "/") for stream in streams)]
 
     def finish(self):
         self.screen.note("ending: the agent commits and sends what is left, then the receiver sums up")
         self.writer.done.set()
         self.writer.join()
-        self.end(self.agent, signal.SIGTERM, 15)
+        self.end(self.agent, signal.SIGTERM, PATIENCE_S)
         time.sleep(1)  # what the broker still has to hand over
-        code = self.end(self.receiver, signal.SIGINT, 15)
-        wanted = [name for name in ("app", "host", "signals")
-                  if not any(s == name or s.startswith(name + "/") for s in self.streams)]
+        code = self.end(self.receiver, signal.SIGINT, PATIENCE_S)
+        wanted = self.missing()
         total = sum(self.streams.values())
         if wanted:
             self.screen.note(f"nothing arrived from: {', '.join(wanted)}")

@@ -12,9 +12,12 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import unittest
 
-from program import NOBODY, PATIENCE_S, PENSTOCK, Case, damage_batches, main
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "peers"))
+from mosquitto import free_port, wait_for_port  # noqa: E402
+from program import NOBODY, PATIENCE_S, PENSTOCK, Case, damage_batches, main  # noqa: E402
 
 DEMO = """
 agent: {{id: gw-7}}
@@ -85,6 +88,46 @@ class Types(Case):
 
     def test_schema(self):
         self.assertIn("properties", json.loads(self.ends(0, "schema").stdout))
+
+
+class Network(Case):
+    """check --net against a real broker with a password."""
+
+    def broker(self):
+        user = "user root\n" if os.getuid() == 0 else ""
+        passwords = self.write("passwords", "gw:right\n")
+        subprocess.run(["mosquitto_passwd", "-U", passwords], check=True, capture_output=True)
+        port = free_port()
+        config = self.write("mosquitto.conf", f"{user}listener {port} 127.0.0.1\nallow_anonymous false\n"
+                                              f"password_file {passwords}\nlog_type none\n")
+        process = subprocess.Popen(["/usr/sbin/mosquitto", "-c", config], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_for_port(port, process, PATIENCE_S)
+        return port
+
+    def config(self, brokers, password="right", more=""):
+        self.write("secret", password).chmod(0o600)
+        return self.write("a.yaml", f"agent: {{id: gw-7}}\nupstream:\n  brokers: [{brokers}]\n  user: gw\n"
+                                    f"  password: {{file: {self.dir}/secret}}\n{more}connectors: {{}}\n")
+
+    def test_each_broker_is_told(self):
+        port = self.broker()
+        good, nobody, no_name = f"mqtt://127.0.0.1:{port}", f"mqtt://127.0.0.1:{free_port()}", "mqtt://no-such-host.invalid"
+        self.assertIn("logged in with MQTT 5", self.ends(0, "check", "--net", self.config(good)).stdout)
+        only_3 = self.config(good, more='  protocol: "3.1.1"\n')
+        self.assertIn("logged in with MQTT 3.1.1", self.ends(0, "check", "--net", only_3).stdout)
+        several = self.ends(69, "check", "--net", self.config(f"{good}, {nobody}, '{no_name}'")).stdout
+        self.assertRegex(several, f"ok +{good} ")
+        self.assertRegex(several, f"fail +{nobody} +connecting: .*refused")
+        self.assertRegex(several, f"fail +{no_name} +before connecting: cannot resolve")
+        refused = self.ends(69, "check", "--net", self.config(good, "wrong-canary"))
+        self.assertRegex(refused.stdout, "logging in: .*(not authorised|bad user name)")
+        self.assertNotIn("canary", refused.stdout + refused.stderr)
+
+    def test_without_an_upstream(self):
+        self.ends(78, "check", "--net", self.write("b.yaml", HOST), says="no upstream")
 
 
 class Configuration(Case):

@@ -237,17 +237,6 @@ TEST_CASE_METHOD(OpenFixture, "a newer format is refused and left alone") {
   CHECK_THAT(refused.error().text, Contains("newer penstock") && Contains("format is 3"));
 }
 
-TEST_CASE_METHOD(OpenFixture, "a file of another word size is refused and left alone") {
-  made();
-  std::string bytes = read_file(file());
-  bytes.erase(12, 4);
-  write_file(file(), bytes);
-  const auto refused = try_open();
-  CHECK(refused.error().code == Errc::invalid);
-  CHECK_THAT(refused.error().text, Contains("32-bit"));
-  CHECK(read_file(file()) == bytes);
-}
-
 TEST_CASE_METHOD(OpenFixture, "a path that cannot be a buffer is refused in one line") {
   SECTION("a file") {
     write_file(options.path, "x");

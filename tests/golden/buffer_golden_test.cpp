@@ -44,14 +44,39 @@ std::map<std::string, std::string> documented_bytes() {
   return found;
 }
 
+/// Folders of tests/golden, by the word size of the machine that made them.
+std::vector<std::string> made_with_words_of(std::size_t bytes) {
+  if (bytes == 4) return {"format-2-32bit"};
+  return {"format-1", "format-2"};
+}
+
+void copy_golden(const std::string& format, const std::filesystem::path& directory) {
+  std::filesystem::create_directories(directory);
+  std::filesystem::copy_file("tests/golden/" + format + "/buffer.mdb", directory / "buffer.mdb");
+}
+
 }  // namespace
 
+TEST_CASE_METHOD(StoreFixture, "a buffer of the other word size is refused and left as it is") {
+  const std::size_t other = sizeof(void*) == 8 ? 4 : 8;
+  copy_golden(made_with_words_of(other).back(), options.path);
+  const std::string before = read_file(options.path / "buffer.mdb");
+  const bool is_tool = GENERATE(false, true);
+  if (is_tool) options.device.clear();
+  OpenReport found;
+  const auto refused = Store::open(options, found, clock);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == Errc::invalid);
+  CHECK_THAT(refused.error().text,
+             Catch::Contains("made on a " + std::to_string(8 * other) + "-bit machine"));
+  CHECK(read_file(options.path / "buffer.mdb") == before);
+}
+
 TEST_CASE_METHOD(StoreFixture, "a buffer of any format is read and continued") {
-  const std::string format = GENERATE("1", "2");
+  const auto made = made_with_words_of(sizeof(void*));
+  const std::string format = made[GENERATE_REF(range(std::size_t{0}, made.size()))];
   INFO(format);
-  std::filesystem::create_directories(options.path);
-  std::filesystem::copy_file("tests/golden/format-" + format + "/buffer.mdb",
-                             options.path / "buffer.mdb");
+  copy_golden(format, options.path);
   options.machine_id = "0123456789abcdef0123456789abcdef";
   options.max_size = max_size_min;
   open();

@@ -7,8 +7,10 @@ namespace {
 
 using namespace std::string_literals;
 
+/// Its views are valid until the next call.
 std::optional<Packet> one(std::string_view bytes, Version version = Version::v5) {
-  PacketReader reader(version, 16);
+  static PacketReader reader(version, 16);
+  reader = PacketReader(version, 16);
   reader.feed(bytes);
   const auto packet = reader.next();
   return packet.ok() ? packet.value() : std::nullopt;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -159,6 +160,7 @@ unsigned patience_s(const std::filesystem::path& file, CheckDepth depth) {
     ::signal(number, SIG_DFL);
   }
   ::signal(SIGPIPE, SIG_IGN);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // or it would hold the buffer's lock on
   const rlimit no_core = {0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   // What LMDB's own assertions write would say nothing to a user. The descriptor stays taken: it

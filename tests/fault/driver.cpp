@@ -4,6 +4,7 @@
 // COUNT calls fail in a row from the n-th on; n = FIRST, FIRST + STEP … LAST. Prints one line.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -137,12 +138,22 @@ class Stored {
   }
 };
 
+/// A check of the buffer may outlive its parent for a moment, and holds the lock until then.
+void wait_for_lock(const fs::path& folder) {
+  const fs::path lock = store_options(folder, false).path / "LOCK";
+  const int fd = ::open(lock.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return;
+  ::flock(fd, LOCK_EX);
+  ::close(fd);
+}
+
 /// Every event that was durable has been handed on, or is stored, or is told as lost (where the
 /// source cannot be read again).
 std::string check(const fs::path& folder, const fs::path& log) {
   const Notes notes(log);
   Stored stored;
   if (notes.durable_chunks == 0) return {};
+  wait_for_lock(folder);
   if (std::string found = stored.read(folder); !found.empty()) return found;
   for (std::size_t i = 0; i < source_count; ++i) {
     const std::string name = source_names[i];

@@ -114,12 +114,12 @@ class Agent(agent_peer.Agent):
     """The agent under test, with connectors as YAML. `mqtt_port` 0: it has no upstream."""
 
     def __init__(self, setting, folder, mqtt_port, connectors, buffer="preallocate: false, write_budget: off",
-                 upstream="compression: none", device="bench", state=None):
+                 upstream="compression: none", device="bench", buffer_path=None):
         self.binary, self.folder = setting.penstock, pathlib.Path(folder)
         self.config, self.log, self.process = self.folder / "penstock.yaml", self.folder / "agent.log", None
         brokers = f'upstream: {{brokers: ["mqtt://127.0.0.1:{mqtt_port}"], {upstream}}}\n' if mqtt_port else ""
         self.config.write_text(
-            f"agent: {{id: {device}}}\nbuffer: {{path: {state or self.folder}/buffer, {buffer}}}\n{brokers}"
+            f"agent: {{id: {device}}}\nbuffer: {{path: {buffer_path or self.folder / 'buffer'}, {buffer}}}\n{brokers}"
             f"connectors:\n{connectors}", encoding="utf-8")
 
     def cpu_s(self):

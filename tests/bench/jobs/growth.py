@@ -18,12 +18,21 @@ def driver(setting, *words):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def cost(setting, streams, backlog):
-    """CPU of the real collector and store, µs an event; the backlog is filled before and not counted."""
-    with setting.place() as place:
-        if backlog:
-            driver(setting, "fill", place / "buffer", backlog, streams)
-        return [driver(setting, "measure", place / "buffer", streams, setting.lines // 2) for _ in range(setting.runs)]
+def cost(setting, buffer, streams):
+    """What an event costs on its way into and out of a buffer, by the real collector and store."""
+    return [driver(setting, "measure", buffer, streams, setting.lines // 2) for _ in range(setting.runs)]
+
+
+def backlog(setting):
+    """A buffer with the backlog asked for, filled once for all jobs."""
+    path = setting.folder / "backlog"
+    if not path.exists():
+        driver(setting, "fill", path, setting.backlog_bytes, 1)
+    return path
+
+
+def backlog_text(setting):
+    return f"{setting.backlog_bytes / (1 << 30):.3g} GiB backlog"
 
 
 def both(results):
@@ -39,10 +48,12 @@ def idle_connectors(place):
 
 
 def growth(setting):
-    small, _ = both(cost(setting, 1, 0))
-    for name, streams, backlog in ((f"{setting.streams} streams", setting.streams, 0),
-                                   (f"{setting.backlog_bytes / (1 << 30):.3g} GiB backlog", 1, setting.backlog_bytes)):
-        large, anon = both(cost(setting, streams, backlog))
+    with setting.place() as place:
+        small, _ = both(cost(setting, place / "one", 1))
+        many_streams = cost(setting, place / "many", setting.streams)
+    for name, results in ((f"{setting.streams} streams", many_streams),
+                          (backlog_text(setting), cost(setting, backlog(setting), 1))):
+        large, anon = both(results)
         yield bench.Row("growth", f"in and out, {name}", "us/event", large, small, "1 stream, empty",
                         rss_anon_mib=anon).ratio_at_most(FLAT_MAX)
     few = at_rest(setting, lambda _: "  host: {type: host, every: 10s}\n", setting.seconds)
@@ -71,9 +82,9 @@ def start(agent):
 
 def startup(setting):
     with setting.place() as place:
-        driver(setting, "fill", place / "buffer", setting.backlog_bytes, 20)
         agent = bench.Agent(setting, place, 0, "  host: {type: host, every: 10s}\n", device="scale",
-                            buffer=f"preallocate: false, max_size: {setting.backlog_bytes * 2 + (64 << 20)}B")
+                            buffer=f"preallocate: false, max_size: {setting.backlog_bytes * 2 + (64 << 20)}B",
+                            buffer_path=backlog(setting))
         found = {"clean": [], "unclean": []}
         try:
             start(agent)
@@ -86,10 +97,9 @@ def startup(setting):
                 found["clean"].append(start(agent))
         finally:
             agent.kill()
-    backlog = f"{setting.backlog_bytes / (1 << 30):.3g} GiB backlog"
     for name, limit in (("clean", CLEAN_MS_MAX), ("unclean", UNCLEAN_MS_MAX)):
         ours = bench.statistics.median(found[name])
-        yield bench.Row("startup", f"after {name} stop, {backlog}", "ms", ours).at_most(limit)
+        yield bench.Row("startup", f"after {name} stop, {backlog_text(setting)}", "ms", ours).at_most(limit)
 
 
 JOBS = {"growth": growth, "startup": startup}

@@ -15,6 +15,7 @@ from brokers import NotHere, fetch
 from jobs.throughput import run_agent
 from mosquitto import Mosquitto
 
+PATIENCE_S = 60
 BRIDGED_LINES_MAX = 50_000  # mosquitto_pub loses lines above 65,535 that are not yet acknowledged
 
 RSYSLOG = """\
@@ -24,7 +25,7 @@ template(name="raw" type="string" string="%msg%\\n")
 input(type="imfile" File="{lines}" Tag="t" ruleset="out")
 ruleset(name="out") {{
   action(type="omfwd" Target="127.0.0.1" Port="{port}" Protocol="tcp" Template="raw" queue.type="LinkedList" queue.filename="q"
-         queue.saveOnShutdown="on" action.resumeRetryCount="-1")
+         queue.size="100000" queue.saveOnShutdown="on" action.resumeRetryCount="-1")
 }}
 """
 SYSLOG_NG = """\
@@ -64,9 +65,10 @@ class Receiver(threading.Thread):
 
 
 def programs(root):
-    libraries = root / f"usr/lib/{os.uname().machine}-linux-gnu"
-    modules = {"rsyslog": libraries / "rsyslog", "syslog-ng": next((root / "usr/lib/syslog-ng").glob("*"), root)}
-    return modules, dict(os.environ, LD_LIBRARY_PATH=f"{libraries}:{modules['syslog-ng']}")
+    """Folders of their modules, and the environment that finds their libraries."""
+    libraries, own = root / f"usr/lib/{os.uname().machine}-linux-gnu", root / "usr/lib/syslog-ng"
+    modules = {"rsyslog": libraries / "rsyslog", "syslog-ng": next(own.glob("[0-9]*"), own)}
+    return modules, dict(os.environ, LD_LIBRARY_PATH=f"{libraries}:{own}")
 
 
 def command_of(name, root, modules, config, place):
@@ -97,7 +99,7 @@ def run_tcp(setting, name, package, text):
         before, began = written(), time.monotonic()
         with running(command_of(name, root, modules, config, place), place / "log", environment) as process:
             memory = bench.PeakMemory(process.pid)
-            bench.wait_until(lambda: receiver.lines >= setting.lines or process.poll() is not None, bench.PATIENCE_S)
+            bench.wait_until(lambda: receiver.lines >= setting.lines or process.poll() is not None, PATIENCE_S)
             if receiver.lines < setting.lines:
                 raise bench.Failed(f"{name}: {receiver.lines} of {setting.lines}: {(place / 'log').read_text()[-1000:]}")
             cpu = bench.cpu_s(process.pid)
@@ -119,7 +121,7 @@ def run_bridge(setting):
                 publisher = subprocess.Popen(["mosquitto_pub", "-p", str(bridge.port), "-q", "1", "-t", "lines", "-l"], stdin=lines)
             _, code, usage = os.wait4(publisher.pid, 0)
             publisher.returncode = code
-            arrived = counting.wait(setting.lines, 60)
+            arrived = counting.wait(setting.lines, PATIENCE_S)
             cpu = bench.cpu_s(bridge.process.pid) + usage.ru_utime + usage.ru_stime
         counting.close()
         if arrived < setting.lines:  # it is known to lose lines: that is told beside the figures
@@ -128,8 +130,8 @@ def run_bridge(setting):
 
 
 def ours(setting):
-    with bench.counted_disk(setting.folder) as (state, written):
-        return run_agent(setting, "zstd", state, written)
+    with setting.place() as place, bench.counted_disk(place) as (state, written):
+        return run_agent(setting, "zstd", state / "buffer", written)
 
 
 def compared(name, setting, call):

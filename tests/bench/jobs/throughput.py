@@ -12,12 +12,12 @@ MEMORY_MIB_MAX = 16
 DEVICE_BYTES_MAX = 45
 
 
-def run_agent(setting, compression, state=None, written=lambda: None):
+def run_agent(setting, compression, buffer_path=None, written=lambda: None):
     lines_file = setting.lines_file()
     with setting.place() as place, bench.broker(place) as broker:
         counting = subscriber.subscriber_of(broker.port, compression)
-        agent = bench.Agent(setting, place, broker.port, bench.file_connector(lines_file), state=state,
-                            upstream=f"compression: {compression}")
+        agent = bench.Agent(setting, place, broker.port, bench.file_connector(lines_file),
+                            upstream=f"compression: {compression}", buffer_path=buffer_path)
         before, began = written(), time.monotonic()
         with agent:
             memory = bench.PeakMemory(agent.process.pid)
@@ -66,8 +66,8 @@ def disk(setting):
     for compression in ("none", "zstd"):
         results = []
         for _ in range(setting.runs):
-            with bench.counted_disk(setting.folder) as (state, written):
-                results.append(run_agent(setting, compression, state, written))
+            with setting.place() as place, bench.counted_disk(place) as (state, written):
+                results.append(run_agent(setting, compression, state / "buffer", written))
         device = bench.medians(results)["device"]
         if device is None:
             raise bench.NotHere("counting at a device of its own needs root")

@@ -48,7 +48,7 @@ constexpr Option commit_options[] = {
     {.name = "bytes",
      .type = OptionType::size,
      .doc = "A commit that has grown to this size does not wait any longer",
-     .default_text = "1MiB",
+     .default_text = "2MiB",
      .min = "64KiB",
      .max = "16MiB"},
 };

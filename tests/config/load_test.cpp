@@ -21,7 +21,7 @@ TEST_CASE("the smallest useful file", "[config]") {
   CHECK(config.buffer.write_budget_bytes_per_s == Approx(500e6 / 86'400));
   CHECK(config.buffer.commit.every == 1s);
   CHECK(config.buffer.commit.max_delay == 10s);
-  CHECK(config.buffer.commit.bytes == 1u << 20);
+  CHECK(config.buffer.commit.bytes == 2u << 20);
   REQUIRE(config.upstream.has_value());
   REQUIRE(config.upstream->brokers.size() == 1);
   CHECK(config.upstream->brokers[0].port == 1883);

@@ -1,4 +1,4 @@
-# penstock_add_connector(NAME): builds connectors/NAME/*.cpp as a library, and its *_test.cpp as a test;
+# penstock_add_connector(NAME [SMALL]): builds connectors/NAME/*.cpp as a library, and its *_test.cpp as a test;
 # -DPENSTOCK_CONNECTOR_NAME=OFF leaves it out. A folder that needs a library of its own has a links.cmake
 # that sets PENSTOCK_CONNECTOR_LINKS.
 # penstock_finish_connectors(): makes builtin.cpp, the array of pointers to each folder's `type`, and what
@@ -38,7 +38,7 @@ function(penstock_add_connector name)
   set(PENSTOCK_CONNECTOR_LINKS "")
   include(${CMAKE_CURRENT_SOURCE_DIR}/${name}/links.cmake OPTIONAL)
   penstock_library(penstock_connector_${name}
-    SOURCES ${sources} LINKS penstock_connector_support ${PENSTOCK_CONNECTOR_LINKS})
+    ${ARGN} SOURCES ${sources} LINKS penstock_connector_support ${PENSTOCK_CONNECTOR_LINKS})
   if(tests)
     penstock_test(connector_${name}_test SOURCES ${tests}
       LINKS penstock_connector_${name} penstock_test_support)

@@ -35,10 +35,14 @@ if(PENSTOCK_FUZZ)
   target_compile_options(penstock_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# penstock_library(NAME SOURCES … LINKS …): a room.
+# penstock_library(NAME [SMALL] SOURCES … LINKS …): a room. SMALL: no loop over events is in it, so a
+# release is made for size.
 function(penstock_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "SMALL" "" "SOURCES;LINKS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
+  if(ARG_SMALL)
+    target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-Os>)
+  endif()
   target_link_libraries(${name} PUBLIC penstock_flags ${ARG_LINKS})
 endfunction()
 

@@ -115,8 +115,7 @@ class Agent(agent_peer.Agent):
 
     def __init__(self, setting, folder, mqtt_port, connectors, buffer="preallocate: false, write_budget: off",
                  upstream="compression: none", device="bench", buffer_path=None):
-        self.binary, self.folder = setting.penstock, pathlib.Path(folder)
-        self.config, self.log, self.process = self.folder / "penstock.yaml", self.folder / "agent.log", None
+        super().__init__(setting.penstock, folder, mqtt_port)
         brokers = f'upstream: {{brokers: ["mqtt://127.0.0.1:{mqtt_port}"], {upstream}}}\n' if mqtt_port else ""
         self.config.write_text(
             f"agent: {{id: {device}}}\nbuffer: {{path: {buffer_path or self.folder / 'buffer'}, {buffer}}}\n{brokers}"

@@ -188,7 +188,7 @@ void Life::take_cursor_line(std::string_view line, bool is_cut) {
   }
   if (!parsed->position) return;
   chunk_.position("", *parsed->position);
-  to_ack_ = *parsed->position;
+  if (!session_.is_trial()) to_ack_ = *parsed->position;
 }
 
 /// The last line may lack its newline; of the cursor protocol such a line is not whole.

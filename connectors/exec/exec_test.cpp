@@ -1,5 +1,6 @@
 // The exec connector: output, errors, ends, and the cursor protocol.
 #include <fmt/format.h>
+#include <algorithm>
 
 #include <catch2/catch.hpp>
 
@@ -174,6 +175,27 @@ TEST_CASE("the cursor protocol: position at start, acknowledgement after the com
   CHECK(messages(next) == Texts{"<lost 5>", "acked"});
   CHECK(tests::read_file(folder / "got") ==
         "{\"position\":null}\n{\"ack\":\"p2\"}\n{\"position\":\"p2\"}\n{\"ack\":\"p3\"}\n");
+}
+
+TEST_CASE("a trial acknowledges nothing: the command would forget what nobody has stored") {
+  FakeSession session;
+  session.trial = true;
+  const auto print = [](const std::string& message, const std::string& more = "") {
+    return fmt::format("echo \"{{\\\"events\\\":[{{\\\"message\\\":\\\"{}\\\"}}]{}}}\"", message,
+                       more);
+  };
+  const std::string position = ",\\\"position\\\":\\\"p1\\\"";
+  REQUIRE(
+      run(session,
+          "cursor: true\nack_every: 0\n" +
+              script(fmt::format("read -r p; {}; (while {}; do sleep 0.01; done) & read -r a; {}",
+                                 print("first", position), print("tick"), print("acked"))),
+          20)
+          .ok());
+  const Texts seen = messages(session);
+  CHECK(seen.size() >= 20);
+  CHECK(seen[0] == "first");
+  CHECK(std::count(seen.begin(), seen.end(), "acked") == 0);
 }
 
 TEST_CASE("only the cursor protocol makes it a source that can be read again") {

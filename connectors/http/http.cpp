@@ -45,6 +45,8 @@ class Http final : public Connector {
       std::vector<Chunk> chunks = desk.take();
       if (chunks.empty()) continue;
       for (Chunk& chunk : chunks) PENSTOCK_TRY(session.push(chunk));
+      // Nothing is kept, so nobody may be told 2xx: in time they get 503, and send it again.
+      if (session.is_trial()) continue;
       PENSTOCK_TRY(session.flush());
       desk.committed(std::move(chunks));
     }

@@ -305,6 +305,19 @@ TEST_CASE("connections are limited for each address, and kept open between reque
   CHECK(wait_for([&] { return post(port, "{\"v\":1}", json) == 204; }));
 }
 
+TEST_CASE("a trial shows what comes, and tells nobody that it is kept") {
+  const auto port = tests::free_port();
+  const auto connector = make(yaml_for(port, "commit_wait: 1s\n"));
+  FakeSession session;
+  session.trial = true;
+  std::thread running([&] { static_cast<void>(connector->run(session).ok()); });
+  const int status = post(port, "{\"v\":1}", json);
+  session.request_stop();
+  running.join();
+  CHECK(status == 503);
+  CHECK(session.events().size() == 1);
+}
+
 TEST_CASE("stop answers what waits, and comes to an end") {
   const auto port = tests::free_port();
   const auto connector = make(yaml_for(port));

@@ -48,6 +48,7 @@ class FakeSession final : public connectors::Session {
   int stop_fd() const override { return stop_fd_.get(); }
   const Clock& clock() const override { return clock_; }
   Log& log() override { return log_; }
+  bool is_trial() const override { return trial; }
 
   void request_stop();
   /// Called after each push and before each sleep, on the connector's thread.
@@ -57,6 +58,7 @@ class FakeSession final : public connectors::Session {
   /// From the n-th push on (counted from 1) push refuses with `stopped`, as in a stop while it
   /// blocks.
   std::size_t refuse_from_push = 0;
+  bool trial = false;
 
   std::vector<SeenEvent> events() const;
   std::map<std::string, std::string, std::less<>> positions() const;

@@ -14,7 +14,6 @@ using config::Option;
 using config::OptionType;
 using support::Framing;
 using support::Origin;
-using support::Transport;
 
 constexpr std::string_view framing_names[] = {"newline", "nul",    "u8",     "u16_be",
                                               "u16_le",  "u32_be", "u32_le", "octet_counted"};
@@ -99,26 +98,11 @@ class Sink final : public support::MessageSink {
   Chunk& chunk_;
 };
 
-class Socket final : public Connector {
- public:
-  explicit Socket(Settings settings) : settings_(std::move(settings)) {}
-
-  Result<void> run(Session& session) override {
-    Sink sink(settings_, session, chunk_);
-    return support::listen_until_stop(session, settings_.listen, chunk_, sink);
-  }
-
- private:
-  Settings settings_;
-  Chunk chunk_;
-};
+using Socket = support::ListeningConnector<Settings, Sink>;
 
 Result<std::unique_ptr<Connector>> make(const config::Section& section) {
   Settings settings;
-  PENSTOCK_TRY_ASSIGN(
-      settings.listen,
-      support::read_listen_settings(section, {Transport::tcp, Transport::tls, Transport::udp,
-                                              Transport::unix_stream, Transport::unix_datagram}));
+  PENSTOCK_TRY_ASSIGN(settings.listen, support::read_listen_settings(section));
   const std::string framing = section.text("framing");
   for (std::size_t i = 0; i < std::size(framing_names); ++i) {
     if (framing == framing_names[i]) settings.listen.framing = framings[i];

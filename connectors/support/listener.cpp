@@ -298,10 +298,12 @@ Result<void> listen_until_stop(Session& session, const ListenSettings& settings,
   return !result.ok() && result.error().code == Errc::stopped ? Result<void>() : result;
 }
 
-Result<ListenSettings> read_listen_settings(const config::Section& section,
-                                            std::initializer_list<Transport> allowed) {
+Result<ListenSettings> read_listen_settings(const config::Section& section) {
   ListenSettings settings;
-  PENSTOCK_TRY_ASSIGN(settings.addresses, read_listen_addresses(section, allowed));
+  PENSTOCK_TRY_ASSIGN(
+      settings.addresses,
+      read_listen_addresses(section, {Transport::tcp, Transport::tls, Transport::udp,
+                                      Transport::unix_stream, Transport::unix_datagram}));
   const bool has_tls =
       std::any_of(settings.addresses.begin(), settings.addresses.end(),
                   [](const ListenAddress& address) { return address.transport == Transport::tls; });

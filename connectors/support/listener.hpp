@@ -54,8 +54,24 @@ class MessageSink {
 Result<void> listen_until_stop(Session& session, const ListenSettings& settings, Chunk& chunk,
                                MessageSink& sink);
 
-/// Reads the options of listen_options.hpp. invalid: already reported.
-Result<ListenSettings> read_listen_settings(const config::Section& section,
-                                            std::initializer_list<Transport> allowed);
+/// Reads the options of listen_options.hpp; every transport is allowed. invalid: already reported.
+Result<ListenSettings> read_listen_settings(const config::Section& section);
+
+/// The connector that listens as Settings::listen says, and hands what comes to a
+/// Sink(settings, session, chunk) for each run.
+template <typename Settings, typename Sink>
+class ListeningConnector final : public Connector {
+ public:
+  explicit ListeningConnector(Settings settings) : settings_(std::move(settings)) {}
+
+  Result<void> run(Session& session) override {
+    Sink sink(settings_, session, chunk_);
+    return listen_until_stop(session, settings_.listen, chunk_, sink);
+  }
+
+ private:
+  Settings settings_;
+  Chunk chunk_;
+};
 
 }  // namespace penstock::connectors::support

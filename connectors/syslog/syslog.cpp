@@ -14,7 +14,6 @@ namespace {
 using config::Option;
 using config::OptionType;
 using support::Origin;
-using support::Transport;
 
 constexpr std::string_view times[] = {"message", "arrival"};
 constexpr std::string_view zones[] = {"local", "utc"};
@@ -121,26 +120,11 @@ class Sink final : public support::MessageSink {
   std::vector<Field> fields_;
 };
 
-class Syslog final : public Connector {
- public:
-  explicit Syslog(Settings settings) : settings_(std::move(settings)) {}
-
-  Result<void> run(Session& session) override {
-    Sink sink(settings_, session, chunk_);
-    return support::listen_until_stop(session, settings_.listen, chunk_, sink);
-  }
-
- private:
-  Settings settings_;
-  Chunk chunk_;
-};
+using Syslog = support::ListeningConnector<Settings, Sink>;
 
 Result<std::unique_ptr<Connector>> make(const config::Section& section) {
   Settings settings;
-  PENSTOCK_TRY_ASSIGN(
-      settings.listen,
-      support::read_listen_settings(section, {Transport::tcp, Transport::tls, Transport::udp,
-                                              Transport::unix_stream, Transport::unix_datagram}));
+  PENSTOCK_TRY_ASSIGN(settings.listen, support::read_listen_settings(section));
   settings.listen.framing = support::Framing::automatic;
   settings.takes_time = section.text("time") == "message";
   settings.zone = section.text("zone") == "utc" ? Zone::utc : Zone::local;

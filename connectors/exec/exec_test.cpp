@@ -7,6 +7,7 @@
 #include "connectors/api/connector.hpp"
 #include "connectors/exec/protocol.hpp"
 #include "tests/support/fake_session.hpp"
+#include "tests/support/made_connector.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace penstock::connectors::exec {
@@ -21,14 +22,7 @@ using tests::TempDir;
 using Texts = std::vector<std::string>;
 
 std::unique_ptr<Connector> make(const std::string& yaml) {
-  config::Diagnostics diagnostics;
-  auto section = config::Section::parse(yaml, type.options, diagnostics);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(section.ok());
-  auto made = type.make(*section);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(made.ok());
-  return *std::move(made);
+  return tests::make_connector(type, yaml);
 }
 
 /// A shell script that runs on, as YAML.

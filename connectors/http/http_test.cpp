@@ -9,6 +9,7 @@
 #include "connectors/api/connector.hpp"
 #include "connectors/http/keys.hpp"
 #include "connectors/support/desk.hpp"
+#include "tests/support/made_connector.hpp"
 #include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -18,7 +19,7 @@ extern const ConnectorType type;
 
 namespace {
 
-using tests::connect_tcp;
+using tests::connected;
 using tests::FakeSession;
 using tests::RunningConnector;
 using tests::send_all;
@@ -26,24 +27,11 @@ using tests::wait_for;
 using namespace std::string_literals;
 
 std::unique_ptr<Connector> make(const std::string& yaml) {
-  config::Diagnostics diagnostics;
-  auto section = config::Section::parse(yaml, type.options, diagnostics);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(section.ok());
-  auto connector = type.make(*section);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(connector.ok());
-  return *std::move(connector);
+  return tests::make_connector(type, yaml);
 }
 
 std::string yaml_for(std::uint16_t port, const std::string& more = "") {
   return fmt::format("listen: tcp://127.0.0.1:{}\n{}", port, more);
-}
-
-UniqueFd connected(std::uint16_t port) {
-  UniqueFd fd;
-  if (!wait_for([&] { return (fd = connect_tcp(port)).is_open(); })) std::abort();
-  return fd;
 }
 
 /// The whole answer to one request on a connection of its own.

@@ -6,6 +6,7 @@
 
 #include "connectors/api/connector.hpp"
 #include "connectors/support/listen_address.hpp"
+#include "tests/support/made_connector.hpp"
 #include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -17,38 +18,17 @@ namespace {
 
 using namespace std::string_literals;
 using tests::connect_tcp;
+using tests::connected;
 using tests::RunningConnector;
 using tests::send_all;
 using tests::send_one;
 using tests::wait_for;
 
 std::unique_ptr<Connector> make(const std::string& yaml) {
-  config::Diagnostics diagnostics;
-  auto section = config::Section::parse(yaml, type.options, diagnostics);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(section.ok());
-  auto connector = type.make(*section);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(connector.ok());
-  return *std::move(connector);
+  return tests::make_connector(type, yaml);
 }
 
-std::string refusal(const std::string& yaml) {
-  config::Diagnostics diagnostics;
-  auto section = config::Section::parse(yaml, type.options, diagnostics);
-  REQUIRE(section.ok());
-  CHECK_FALSE(type.make(*section).ok());
-  return diagnostics.to_text(false);
-}
-
-UniqueFd connected(std::uint16_t port) {
-  UniqueFd fd;
-  REQUIRE(wait_for([&] {
-    fd = connect_tcp(port);
-    return fd.is_open();
-  }));
-  return fd;
-}
+std::string refusal(const std::string& yaml) { return tests::refusal_of(type, yaml); }
 
 std::vector<std::string> messages(const RunningConnector& running) {
   std::vector<std::string> out;

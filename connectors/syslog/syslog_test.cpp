@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "connectors/api/connector.hpp"
+#include "tests/support/made_connector.hpp"
 #include "tests/support/net.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -15,25 +16,13 @@ extern const ConnectorType type;
 
 namespace {
 
+using tests::connected;
 using tests::RunningConnector;
 using tests::send_all;
 using tests::wait_for;
 
 std::unique_ptr<Connector> make(const std::string& yaml) {
-  config::Diagnostics diagnostics;
-  auto section = config::Section::parse(yaml, type.options, diagnostics);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(section.ok());
-  auto connector = type.make(*section);
-  INFO(diagnostics.to_text(false));
-  REQUIRE(connector.ok());
-  return *std::move(connector);
-}
-
-UniqueFd connected(std::uint16_t port) {
-  UniqueFd fd;
-  REQUIRE(wait_for([&] { return (fd = tests::connect_tcp(port)).is_open(); }));
-  return fd;
+  return tests::make_connector(type, yaml);
 }
 
 TEST_CASE("octet-counted and newline framing share a port, even a connection") {

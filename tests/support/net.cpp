@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/un.h>
+#include <stdexcept>
 
 #include <cstdlib>
 #include <cstring>
@@ -49,6 +50,14 @@ bool wait_for(const std::function<bool()>& is_true) {
 UniqueFd connect_tcp(std::uint16_t port) {
   const sockaddr_in address = loopback(port);
   return connect_to(AF_INET, SOCK_STREAM, &address, sizeof(address));
+}
+
+UniqueFd connected(std::uint16_t port) {
+  UniqueFd fd;
+  if (!wait_for([&] { return (fd = connect_tcp(port)).is_open(); })) {
+    throw std::runtime_error("nobody listens on port " + std::to_string(port));
+  }
+  return fd;
 }
 
 UniqueFd connect_udp(std::uint16_t port) {

@@ -29,6 +29,8 @@ bool wait_for(const std::function<bool()>& is_true);
 
 /// One attempt; not open if nobody listens.
 UniqueFd connect_tcp(std::uint16_t port);
+/// Waits until somebody listens, and throws after net_patience.
+UniqueFd connected(std::uint16_t port);
 UniqueFd connect_udp(std::uint16_t port);
 UniqueFd connect_unix(const std::string& path, int kind);
 

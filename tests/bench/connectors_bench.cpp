@@ -1,6 +1,7 @@
 // What an event costs on its way in: JSON, influx lines and syslog, by the bare parser and through
 // socket, syslog and http over loopback, in processor time of the agent's threads. By hand:
-// build/release/tests/connectors_bench [EVENTS]
+// build/release/tests/connectors_bench [--json] [EVENTS]
+// --json: one object a line with input, way, events, cpu_us_per_event and events_per_s.
 #include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -84,8 +85,18 @@ double cpu_s(int who) {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+bool is_json_wanted = false;
+
 void report(const char* input, const char* way, std::size_t events, double cpu) {
-  fmt::print("{:<12} {:<24} {:>8.3f} µs of CPU an event {:>10.0f} events/s on one core\n", input,
+  if (is_json_wanted) {
+    fmt::print(R"({{"input":"{}","way":"{}","events":{},"cpu_us_per_event":{:.4f},)"
+               R"("events_per_s":{:.0f}}})"
+               "\n",
+               input, way, events, cpu / static_cast<double>(events) * 1e6,
+               static_cast<double>(events) / cpu);
+    return;
+  }
+  fmt::print("{:<12} {:<32} {:>8.3f} µs of CPU an event {:>10.0f} events/s on one core\n", input,
              way, cpu / static_cast<double>(events) * 1e6, static_cast<double>(events) / cpu);
 }
 
@@ -135,12 +146,6 @@ void through(const Input& input, const char* way, const char* type, const std::s
   report(input.name, way, events, cpu);
 }
 
-UniqueFd connected(std::uint16_t port) {
-  UniqueFd fd;
-  if (!tests::wait_for([&] { return (fd = tests::connect_tcp(port)).is_open(); })) std::abort();
-  return fd;
-}
-
 void by_stream(const Input& input, const std::vector<std::string>& messages, std::size_t events) {
   const auto port = tests::free_port();
   const bool is_syslog = std::string_view(input.name).starts_with("syslog");
@@ -148,7 +153,7 @@ void by_stream(const Input& input, const std::vector<std::string>& messages, std
   for (const std::string& message : messages) block += message + "\n";
   through(input, is_syslog ? "syslog, TCP" : "socket, TCP", is_syslog ? "syslog" : "socket",
           fmt::format("listen: tcp://127.0.0.1:{}\n{}", port, input.socket_options), events, [&] {
-            const UniqueFd fd = connected(port);
+            const UniqueFd fd = tests::connected(port);
             for (std::size_t sent = 0; sent < events; sent += messages.size()) {
               if (!tests::send_all(fd.get(), block)) std::abort();
             }
@@ -169,23 +174,29 @@ void by_datagram(const Input& input, const std::vector<std::string>& messages, s
           });
 }
 
+/// Each of the connections sends its next request when all have their answers.
 void by_request(const Input& input, const std::vector<std::string>& messages, std::size_t events,
-                std::size_t per_request) {
+                std::size_t per_request, std::size_t connections) {
   const auto port = tests::free_port();
   std::string body;
   for (std::size_t i = 0; i < per_request; ++i) body += messages[i] + "\n";
   const std::string request =
       fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n{}",
                   input.path, input.content_type, body.size(), body);
-  const std::string way = fmt::format("http, {} a request", per_request);
+  const std::string way = fmt::format("http, {} a request, {} at once", per_request, connections);
   through(input, way.c_str(), "http",
           fmt::format("listen: tcp://127.0.0.1:{}\ntime_key: time\n", port), events, [&] {
-            const UniqueFd fd = connected(port);
+            std::vector<UniqueFd> fds;
+            while (fds.size() < connections) fds.push_back(tests::connected(port));
             char answer[1024];
-            for (std::size_t sent = 0; sent < events; sent += per_request) {
-              if (!tests::send_all(fd.get(), request)) std::abort();
-              const ssize_t bytes = ::recv(fd.get(), answer, sizeof(answer), 0);
-              if (bytes < 12 || std::string_view(answer).substr(9, 3) != "204") std::abort();
+            for (std::size_t sent = 0; sent < events; sent += per_request * connections) {
+              for (const UniqueFd& fd : fds) {
+                if (!tests::send_all(fd.get(), request)) std::abort();
+              }
+              for (const UniqueFd& fd : fds) {
+                const ssize_t bytes = ::recv(fd.get(), answer, sizeof(answer), 0);
+                if (bytes < 12 || std::string_view(answer).substr(9, 3) != "204") std::abort();
+              }
             }
           });
 }
@@ -193,7 +204,10 @@ void by_request(const Input& input, const std::vector<std::string>& messages, st
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::size_t events = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
+  is_json_wanted = argc > 1 && std::string_view(argv[1]) == "--json";
+  const int count_at = is_json_wanted ? 2 : 1;
+  const std::size_t events =
+      argc > count_at ? std::strtoull(argv[count_at], nullptr, 10) : 1'000'000;
   set_up_logging(LogLevel::error, LogStyle::plain);
   const Input inputs[] = {
       {"json", json, "format: json\ntime_key: time\n", "application/x-ndjson", "/"},
@@ -208,8 +222,12 @@ int main(int argc, char** argv) {
     by_stream(input, messages, events);
     by_datagram(input, messages, events);
     if (input.path == nullptr) continue;
-    by_request(input, messages, events, 1000);
-    by_request(input, messages, events / 10, 10);
+    for (const std::size_t connections : {1, 8}) {
+      for (const std::size_t per_request : {1000, 100, 50, 20, 10}) {
+        by_request(input, messages, per_request < 100 ? events / 5 : events, per_request,
+                   connections);
+      }
+    }
   }
   return 0;
 }

@@ -29,8 +29,19 @@ bool is_plain_text(std::string_view text) {
 std::string key_text(std::string_view key) {
   if (is_plain_text(key)) return std::string(key);
   std::string json;
-  append_json_string(json, key);  // a JSON string is a YAML one too
-  return json;
+  append_json_string(json, key);  // a JSON string is a YAML one too, but for these controls
+  std::string out;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(json[i]);
+    // Every second byte behind C2 that is below A0 is one of U+0080 to U+009F.
+    const bool is_c1 = byte == 0xc2 && static_cast<unsigned char>(json[i + 1]) < 0xa0;
+    if (byte == 0x7f || is_c1) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(is_c1 ? json[++i] : json[i]));
+    } else {
+      out += json[i];
+    }
+  }
+  return out;
 }
 
 /// Unlike a key, a value would be expanded when it is read again.

@@ -66,6 +66,20 @@ TEST_CASE("the merged file as text, with origins, and as JSON", "[config]") {
   CHECK(again.values().agent.tags == run.values().agent.tags);
 }
 
+TEST_CASE("control characters that YAML would read as others, or refuse, are escaped", "[config]") {
+  Run run;
+  run.write("penstock.yaml", "agent: {id: gw, tags: {a: \"x\\x85y\\x7f\\x9f\\u00a0é\"}}\n");
+  run.load();
+  INFO(run.text());
+  REQUIRE(run.is_ok());
+  CHECK_THAT(run.loaded->shown_text, Catch::Contains("a: \"x\\u0085y\\u007f\\u009f\u00a0é\""));
+  Run again;
+  again.write("penstock.yaml", run.loaded->shown_text);
+  again.load();
+  CHECK(again.is_ok());
+  CHECK(again.loaded->shown_text == run.loaded->shown_text);
+}
+
 TEST_CASE("text that could be taken for something else is quoted", "[config]") {
   struct Row {
     std::string text;

@@ -15,6 +15,7 @@
 #include "buffer/check.hpp"
 #include "buffer/crash_marker.hpp"
 #include "buffer/meta_pages.hpp"
+#include "buffer/new_epoch.hpp"
 
 namespace penstock::buffer {
 namespace {
@@ -107,11 +108,12 @@ void give_back_blocks(const Env& env) {
   static_cast<void>(::ftruncate(env.fd(), used) == 0);
 }
 
-/// The reason to leave the file to its former owner; "" = it is ours.
+/// The reason to leave the file behind; "" = it is ours to continue.
 std::string foreign_reason(const Identity& identity, const StoreOptions& options) {
   if (identity.device != options.device) return "device_changed";
   const bool are_known = !identity.machine_id.empty() && !options.machine_id.empty();
   if (are_known && identity.machine_id != options.machine_id) return "machine_changed";
+  if (is_new_epoch_asked(options.path, epoch_text(identity.epoch))) return "asked_for";
   return "";
 }
 
@@ -122,11 +124,13 @@ Result<OpenFile> replace_foreign(OpenFile old, Checked checked, const StoreOptio
   for (const std::uint64_t count : old.state.counters.events) events += count;
   report.previous_epoch = epoch_text(old.state.identity.epoch);
   report.last_numbers = std::move(checked.streams);
-  const std::string change = report.reason == "device_changed"
-                                 ? fmt::format("agent.id is now {}, the buffer was made for {}",
-                                               penstock::quoted(options.device),
-                                               penstock::quoted(old.state.identity.device))
-                                 : std::string("the buffer was made on another machine");
+  std::string change = report.reason == "asked_for" ? "a new epoch was asked for"
+                                                    : "the buffer was made on another machine";
+  if (report.reason == "device_changed") {
+    change =
+        fmt::format("agent.id is now {}, the buffer was made for {}",
+                    penstock::quoted(options.device), penstock::quoted(old.state.identity.device));
+  }
   give_back_blocks(*old.env);
   old.env.reset();
   if (events > 0) {

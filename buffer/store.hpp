@@ -59,9 +59,10 @@ struct LastNumber {
 /// What open() found, for the log and the first `_agent` events.
 struct OpenReport {
   bool is_new_epoch = false;
-  std::string reason;               ///< created | device_changed | machine_changed | quarantined
-  std::string previous_epoch;       ///< "" = none or not readable
-  std::filesystem::path set_aside;  ///< directory that the old file went to; "" = none
+  /// created | device_changed | machine_changed | asked_for | quarantined
+  std::string reason;
+  std::string previous_epoch;            ///< "" = none or not readable
+  std::filesystem::path set_aside;       ///< directory that the old file went to; "" = none
   std::vector<LastNumber> last_numbers;  ///< of the previous epoch, as far as they can be read
   bool was_clean = true;                 ///< the last process closed the store
   std::vector<std::string> warnings;

@@ -25,6 +25,10 @@ void show_stat(const rapidjson::Document& line) {
                     penstock::quoted(text_of(line, "device"))));
   print(fmt::format("backlog  {} events in {} rows, {} streams", count("events"), count("rows"),
                     count("streams")));
+  if (number_of(line, "parked_rows") > 0) {
+    print(fmt::format("parked   {} rows, of streams that the broker refuses for now",
+                      count("parked_rows")));
+  }
   if (number_of(line, "rows") > 0) {
     const std::chrono::seconds age(number_of(line, "oldest_age_s"));
     print(fmt::format("oldest   {}", human_duration(age)));
@@ -36,10 +40,11 @@ void show_stat(const rapidjson::Document& line) {
 
 void show_list_line(const rapidjson::Document& line) {
   if (line.HasMember("stream")) {
-    print(fmt::format("{} {} rows {:>8}   stored from {:>12}   next {:>12}",
+    const bool is_parked = line.HasMember("parked") && line["parked"].IsTrue();
+    print(fmt::format("{} {} rows {:>8}   stored from {:>12}   next {:>12}{}",
                       padded(text_of(line, "stream"), 28), padded(text_of(line, "priority"), 6),
                       number_of(line, "rows"), number_of(line, "first_seq"),
-                      number_of(line, "next_seq")));
+                      number_of(line, "next_seq"), is_parked ? "   parked" : ""));
     return;
   }
   const bool is_hex = line.HasMember("position_hex");
@@ -89,6 +94,7 @@ void add_buffer_command(CLI::App& app, const Globals& globals, int& exit_code) {
   add_buffer_salvage(*command, frame);
   add_buffer_purge(*command, frame);
   add_buffer_compact(*command, frame);
+  add_buffer_new_epoch(*command, frame);
   command->footer(
       "Example:\n  penstock buffer stat -c penstock.yaml\n"
       "  penstock buffer peek app --last 5\n"

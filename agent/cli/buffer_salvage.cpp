@@ -68,7 +68,8 @@ class Saver {
       std::string text;
       const EventHead head(salvage_.device(), stream.name, salvage_.epoch());
       append_loss_record(text, head, row.time_unix_us, from, end - from,
-                         static_cast<LossReason>(row.loss_reason), row.loss_is_exact);
+                         static_cast<LossReason>(row.loss_reason), row.loss_is_exact,
+                         row.refusal_code);
       write(text);
       stream.lost += end - from;
     } else {

@@ -10,6 +10,8 @@
 #include "agent/daemon/buffer_purge.hpp"
 #include "agent/daemon/exit_code.hpp"
 #include "agent/daemon/json_line.hpp"
+#include "buffer/new_epoch.hpp"
+#include "buffer/parking.hpp"
 
 namespace penstock::daemon {
 namespace {
@@ -40,6 +42,7 @@ Answer stat(const Store& store, const BufferFacts& facts, LineSink& sink) {
       .number("streams", stats.streams)
       .number("events", stats.events)
       .number("rows", stats.rows)
+      .number("parked_rows", stats.parked_rows)
       .number("live_bytes", stats.live_bytes)
       .number("max_size", stats.max_size)
       .number("file_bytes", stats.file_bytes)
@@ -49,16 +52,20 @@ Answer stat(const Store& store, const BufferFacts& facts, LineSink& sink) {
   return {};
 }
 
-Answer list_streams(const Store& store, LineSink& sink) {
+Answer list_streams(Store& store, LineSink& sink) {
   const auto streams = store.stream_stats();
   if (!streams.ok()) return failed(streams.error());
+  std::vector<std::uint32_t> parked;
+  if (store.parking() != nullptr) parked = store.parking()->streams();
   for (const buffer::StreamStats& stream : *streams) {
     JsonLine json;
     json.text("stream", stream.name)
         .text("priority", to_text(stream.state.priority))
         .number("first_seq", stream.first_seq)
         .number("next_seq", stream.state.next_seq)
-        .number("rows", stream.rows);
+        .number("rows", stream.rows)
+        .boolean("parked",
+                 std::find(parked.begin(), parked.end(), stream.state.id) != parked.end());
     if (!sink.line(json.take())) break;
   }
   return {};
@@ -122,6 +129,23 @@ Answer verify(const Store& store, LineSink& sink) {
   return {};
 }
 
+Answer new_epoch(const ControlRequest& request, const Store& store, const BufferFacts& facts,
+                 LineSink& sink) {
+  if (request.apply) {
+    const auto asked = buffer::ask_new_epoch(facts.path, store.epoch());
+    if (!asked.ok()) return {exit_cannot_create, asked.error().text};
+  }
+  const buffer::StoreStats stats = store.stats();
+  JsonLine json;
+  json.boolean("dry_run", !request.apply)
+      .text("path", facts.path.string())
+      .boolean("in_use", facts.is_in_use)
+      .text("epoch", stats.epoch)
+      .number("events", stats.events);
+  sink.line(json.take());
+  return {};
+}
+
 }  // namespace
 
 bool is_long_command(const ControlRequest& request) {
@@ -139,6 +163,7 @@ Answer run_buffer_command(const ControlRequest& request, Store& store, const Buf
   if (request.command == "buffer.export") return export_events(request, store, sink);
   if (request.command == "buffer.verify") return verify(store, sink);
   if (request.command == "buffer.purge") return purge_events(request, store, sink);
+  if (request.command == "buffer.new-epoch") return new_epoch(request, store, facts, sink);
   if (request.command == "buffer.compact") return compact_buffer(request, store, facts, sink);
   return {exit_usage, fmt::format("unknown command \"{}\"", request.command)};
 }

@@ -19,7 +19,7 @@ struct BufferFacts {
 /// Whether the command walks through the whole buffer.
 bool is_long_command(const ControlRequest& request);
 
-/// Runs buffer.stat | list | export | verify | purge | compact and writes JSON lines:
+/// Runs buffer.stat | list | export | verify | purge | compact | new-epoch and writes JSON lines:
 ///   stat    one object
 ///   list    one object per stream, or per position
 ///   export  one event per line, exactly as it is sent, in the order of storing; loss records in
@@ -27,6 +27,7 @@ bool is_long_command(const ControlRequest& request);
 ///   verify  one object; exit_data if anything is damaged
 ///   purge   one object (buffer_purge.hpp)
 ///   compact one object (buffer_compact.hpp)
+///   new-epoch  one object; with request.apply the agent's next start begins it
 /// Answers with exit_usage to other commands. Thread: any, one command at a time.
 Answer run_buffer_command(const ControlRequest& request, buffer::Store& store,
                           const BufferFacts& facts, LineSink& sink);

@@ -41,7 +41,7 @@ class Reader {
     if (!choice_.takes_numbers(row.key.seq, row.key.count)) return;
     if (row.kind == RowKind::loss && !row.is_damaged) {
       if (choice_.has_times() && !choice_.takes_time(row.time_unix_us)) return;
-      emit(loss(row, stream, static_cast<LossReason>(row.loss_reason), row.loss_is_exact));
+      emit(loss(row, stream, static_cast<LossReason>(row.loss_reason)));
       return;
     }
     Result<std::string> content =
@@ -50,7 +50,7 @@ class Reader {
         content.ok() ? forward::split_array(*content) : std::vector<std::string_view>();
     if (events.size() != row.key.count) {
       ++damaged_rows_;
-      emit(loss(row, stream, LossReason::corrupt, true));
+      emit(loss(row, stream, LossReason::corrupt));
       return;
     }
     std::uint64_t seq = row.key.seq;
@@ -66,11 +66,10 @@ class Reader {
     const auto time = time_of_event(event);
     return time && choice_.takes_time(*time);
   }
-  std::string loss(const Row& row, const std::string& stream, LossReason reason,
-                   bool is_exact) const {
+  std::string loss(const Row& row, const std::string& stream, LossReason reason) const {
     std::string text;
     append_loss_record(text, EventHead(device_, stream, store_.epoch()), row.time_unix_us,
-                       row.key.seq, row.key.count, reason, is_exact);
+                       row.key.seq, row.key.count, reason, row.loss_is_exact, row.refusal_code);
     return text;
   }
 

@@ -21,10 +21,10 @@ inline constexpr std::size_t request_bytes_max = 4096;
 /// One request of a client.
 struct ControlRequest {
   std::string command;     ///< status | buffer.stat | buffer.list | buffer.export | buffer.verify |
-                           ///< buffer.purge | buffer.compact
+                           ///< buffer.purge | buffer.compact | buffer.new-epoch
   bool positions = false;  ///< buffer.list: the sources' positions instead of the streams
   EventChoice choice;      ///< buffer.export, buffer.purge
-  bool apply = false;      ///< buffer.purge, buffer.compact: do it, not only count
+  bool apply = false;      ///< buffer.purge, compact, new-epoch: do it, not only count
 };
 std::string to_json(const ControlRequest& request);
 /// invalid: not a JSON object of the known members, or over request_bytes_max.

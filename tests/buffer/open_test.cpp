@@ -10,6 +10,7 @@
 #include "buffer/file.hpp"
 #include "buffer/layout.hpp"
 #include "buffer/lmdb.hpp"
+#include "buffer/new_epoch.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
@@ -130,6 +131,28 @@ TEST_CASE_METHOD(OpenFixture, "another device or machine begins a new epoch besi
   open();
   CHECK(rows().size() == 2);
   CHECK(store->epoch() == epoch);
+}
+
+TEST_CASE_METHOD(OpenFixture, "a new epoch that is asked for begins once") {
+  const std::string epoch = made();
+  REQUIRE(ask_new_epoch(options.path, epoch).ok());
+  options.device = "";
+  open();  // a tool changes nothing
+  CHECK(store->epoch() == epoch);
+  store->close();
+  options.device = "gw-7";
+  open();
+  CHECK(report.is_new_epoch);
+  CHECK(report.reason == "asked_for");
+  CHECK(report.previous_epoch == epoch);
+  CHECK(fs::exists(report.set_aside / "buffer.mdb"));
+  CHECK(*store->position(owner, "a.log").value() == "100");
+  const std::string next = store->epoch();
+  CHECK(next != epoch);
+  store->close();
+  open();
+  CHECK_FALSE(report.is_new_epoch);
+  CHECK(store->epoch() == next);
 }
 
 TEST_CASE_METHOD(OpenFixture, "an unknown machine is not another one") {

@@ -40,5 +40,38 @@ class Compact(Case):
         self.ends(69, "buffer", "compact", "-c", self.lines_config(), says="there is no buffer at")
 
 
+class NewEpoch(Case):
+    def epoch(self, config):
+        return self.json_lines(0, "buffer", "stat", "--json", "-c", config)[0]["epoch"]
+
+    def test_begins_with_the_next_start_and_keeps_what_waits(self):
+        config = self.collected(100)
+        old = self.epoch(config)
+        (shown,) = self.json_lines(0, "buffer", "new-epoch", "--json", "-c", config)
+        self.assertEqual([True, old, False], [shown["dry_run"], shown["epoch"], shown["in_use"]])
+        self.assertIn("Nothing was changed", self.ends(0, "buffer", "new-epoch", "-c", config).stdout)
+        self.assertEqual(["LOCK", "buffer.mdb"], sorted(path.name for path in (self.dir / "buffer").iterdir()))
+        self.assertIn("next start", self.ends(0, "buffer", "new-epoch", "--yes", "-c", config).stdout)
+        self.assertEqual(old, self.epoch(config))
+
+        self.append_lines(101, 103)
+        process = self.start("run", "-c", config)
+        self.until("the new lines are numbered from 0", lambda: self.stored_lines(config) == 3)
+        self.assertEqual(0, self.stopped(process)[0])
+        new = self.epoch(config)
+        self.assertNotEqual(old, new)
+        started = [e for e in self.json_lines(0, "buffer", "export", "--stream", "_agent", "-c", config)
+                   if e.get("event") == "epoch_started"]
+        self.assertEqual([("asked_for", old)], [(e["cause"], e["previous_epoch"]) for e in started])
+        aside = self.dir / "buffer" / f"previous-{old}-1"
+        self.assertEqual(100, len([1 for e in self.json_lines(0, "buffer", "export", "--dir", aside, "-c", config)
+                                   if e["stream"].startswith("app")]))
+        self.append_lines(104, 106)
+        process = self.start("run", "-c", config)
+        self.until("numbers go on", lambda: self.stored_lines(config) == 6)
+        self.assertEqual(0, self.stopped(process)[0])
+        self.assertEqual(new, self.epoch(config))
+
+
 if __name__ == "__main__":
     main()

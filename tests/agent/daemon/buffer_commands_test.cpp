@@ -186,8 +186,37 @@ TEST_CASE("stat and list give the figures") {
   CollectingSink list;
   CHECK(fixture.run(request_of("buffer.list"), list).exit_code == exit_ok);
   REQUIRE(list.lines.size() == 2);
-  CHECK(list.lines[0] ==
-        R"({"stream":"app","priority":"normal","first_seq":0,"next_seq":8,"rows":3})");
+  CHECK(
+      list.lines[0] ==
+      R"({"stream":"app","priority":"normal","first_seq":0,"next_seq":8,"rows":3,"parked":false})");
+}
+
+TEST_CASE("what a broker refused for good is exported with its code, and parked streams are told") {
+  const Fixture fixture;
+  buffer::Store& store = *fixture.store;
+  const auto app = store.open_stream("app", Priority::normal, buffer::WhenFull::block);
+  REQUIRE(app.ok());
+  store.parking()->park(app->id, 1);
+  store.acknowledge(store.generation(), Priority::normal, store.durable_id());
+  REQUIRE(store.commit({}).ok());
+  const auto parked = store.parking()->peek_after(app->id, 0, 1 << 20);
+  REQUIRE(parked.ok());
+  store.parking()->refuse(app->id, parked->back().key.id, 0x90);
+  REQUIRE(store.commit({}).ok());
+
+  CollectingSink exported;
+  fixture.run(request_of("buffer.export"), exported);
+  const auto refused =
+      std::find_if(exported.lines.begin(), exported.lines.end(), [](const std::string& line) {
+        return line.find(R"("seq":7,"lost":1,"reason":"refused","code":144})") != std::string::npos;
+      });
+  CHECK(refused != exported.lines.end());
+  CollectingSink list;
+  fixture.run(request_of("buffer.list"), list);
+  CHECK(list.lines[0].find(R"("rows":3,"parked":true)") != std::string::npos);
+  CollectingSink stat;
+  fixture.run(request_of("buffer.stat"), stat);
+  CHECK(stat.lines[0].find(R"("parked_rows":3)") != std::string::npos);
 }
 
 TEST_CASE("positions are shown as text where they are text") {

@@ -93,12 +93,14 @@ void add_buffer_command(CLI::App& app, const Globals& globals, int& exit_code) {
             show_verify);
   add_buffer_salvage(*command, frame);
   add_buffer_purge(*command, frame);
+  add_buffer_replay(*command, frame);
   add_buffer_compact(*command, frame);
   add_buffer_new_epoch(*command, frame);
   command->footer(
       "Example:\n  penstock buffer stat -c penstock.yaml\n"
       "  penstock buffer peek app --last 5\n"
       "  penstock buffer export --stream app --out app.jsonl\n"
+      "  penstock buffer replay /var/lib/penstock/buffer/previous-9f3c2a7e-1\n"
       "  penstock buffer stat --dir /var/lib/penstock/buffer/previous-9f3c2a7e-1");
 }
 

@@ -53,6 +53,7 @@ void add_buffer_export(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_purge(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_compact(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_new_epoch(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
+void add_buffer_replay(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 void add_buffer_salvage(CLI::App& parent, std::shared_ptr<BufferFrame> frame);
 
 }  // namespace penstock::cli

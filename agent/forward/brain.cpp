@@ -96,7 +96,7 @@ void Brain::on(const LinkUp& event) {
   limits_ = event.limits;
   brokers_.on_up(now_us_);
   if (std::exchange(broker_up_, brokers_.current()) != brokers_.current()) retry_parked_now();
-  status_due_us_ = now_us_;
+  status_due_us_ = settings_.tells_status ? now_us_ : never;
   hand_over_until_us_ = 0;
   tokens_at_us_ = now_us_;
   tokens_ = static_cast<double>(settings_.rate_limit_bytes_per_s);
@@ -334,6 +334,7 @@ void Brain::advance_stop() {
     pump();
     if (has_rows_to_send() || window_.messages() > 0) return;
   }
+  if (!settings_.tells_status) return finish(true);
   if (!offline_was_sent_) {
     if (now_us_ < stop_deadline_us_ && !publish_status(false)) return;
     offline_was_sent_ = true;

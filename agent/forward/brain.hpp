@@ -30,6 +30,7 @@ struct BrainSettings {
   std::int64_t goodbye_us = 1'000'000;  ///< for the last status, out of the stop time
   std::int64_t parked_retry_min_us = 1'000'000;
   std::int64_t parked_retry_max_us = 300'000'000;
+  bool tells_status = true;
   bool skips_poison = false;  ///< poison becomes a loss record; else its stream is parked
 };
 

@@ -25,6 +25,7 @@ BrainSettings brain_settings(const ForwardOptions& options) {
   out.brokers.seed = std::uint64_t{random()} << 32 | random();
   out.in_flight_max = std::clamp<std::uint32_t>(options.in_flight_max, 1, 16);
   out.rate_limit_bytes_per_s = options.rate_limit_bytes_per_s;
+  out.tells_status = options.tells_status;
   out.ack_timeout_us = options.ack_timeout.count();
   // Looking the name up, connecting and finding out why not may each take the link's time.
   out.connect_timeout_us =
@@ -217,7 +218,9 @@ void Forwarder::perform(const Connect& action) {
   connect.protocol = action.protocol;
   connect.client_id = options_.client_id;
   connect.tls = options_.tls;
-  connect.will = {encoder_.status_topic(), status_payload(false, action.connection)};
+  if (options_.tells_status) {
+    connect.will = {encoder_.status_topic(), status_payload(false, action.connection)};
+  }
   connect.keep_alive = options_.keep_alive;
   connect.timeout = options_.connect_timeout;
   if (options_.credentials) {

@@ -42,8 +42,9 @@ struct ForwardOptions {
   std::function<Result<Credentials>()> credentials;
   TlsFiles tls;
   std::string device;
-  std::string boot;     ///< identity of this boot, for the status message
-  std::string version;  ///< of the program, for the status message
+  bool tells_status = true;  ///< the retained status message, and a last will
+  std::string boot;          ///< identity of this boot, for the status message
+  std::string version;       ///< of the program, for the status message
   std::string prefix = "penstock";
   std::string topic = "{prefix}/{device}/{kind}/{stream}";
   Compression compression = Compression::none;

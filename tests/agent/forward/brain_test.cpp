@@ -27,6 +27,19 @@ TEST_CASE("it connects at once, says online, then sends in order and acknowledge
   CHECK(bench.take() == "ack9 ");
 }
 
+TEST_CASE("without a status it only sends, and says goodbye") {
+  Bench bench({.tells_status = false});
+  bench.store(Priority::normal, {1});
+  bench.take();
+  bench.up();
+  CHECK(bench.take() == "row1 ");
+  bench.acknowledge(bench.last_message);
+  CHECK(bench.take() == "ack1 ");
+  bench.tell(StopAsked{bench.now_us + 2 * second});
+  CHECK(bench.take() == "goodbye ");
+  CHECK(bench.brain.is_finished());
+}
+
 TEST_CASE("high goes before normal before low, also when it comes later") {
   Bench bench({.in_flight_max = 2});
   bench.store(Priority::low, {1, 2});

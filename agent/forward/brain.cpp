@@ -42,8 +42,9 @@ void Brain::on(const StoreChanged& event) {
   if (event.generation == generation_) return;
   generation_ = event.generation;
   refused_.reset();
-  if (state_ == State::up && (window_.has_rows() || sending_)) {
-    // The same rows would otherwise go out behind their successors on one connection.
+  if (state_ == State::up && (window_.messages() > 0 || window_.has_rows() || sending_)) {
+    // The same rows would otherwise go out behind their successors on one connection; and what is
+    // on its way still fills the broker's window.
     actions_->push_back(Disconnect{connection_, false});
     drop(Stage::up, false);
   } else {

@@ -148,6 +148,7 @@ class Brain {
   std::map<std::uint32_t, Parked> parked_;
   std::optional<Window::RowInfo> parked_row_;  // fetched
   bool is_fetching_parked_ = false;
+  bool is_unparking_ = false;    // until it is told, no row is passed over or sent
   bool is_parked_turn_ = false;  // after a row of a class
   std::optional<RowRef> alone_;  // a parked row that may be poison: no other beside it
   std::uint64_t generation_ = 0;

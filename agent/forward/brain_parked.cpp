@@ -181,6 +181,7 @@ void Brain::on(const FetchedParked& event) {
     parked.due_us = now_us_ + look_again_us;
   } else if (!event.row) {
     parked.due_us = now_us_ + look_again_us;
+    is_unparking_ = true;
     actions_->push_back(Unpark{event.stream_id, parked.moved_to});
   } else if (event.row->events != 0 && parked.refused.count(event.row->id) != 0) {
     parked.due_us = now_us_ + look_again_us;
@@ -192,6 +193,7 @@ void Brain::on(const FetchedParked& event) {
 }
 
 void Brain::on(const Unparked& event) {
+  is_unparking_ = false;
   const auto at = parked_.find(event.stream_id);
   if (!event.has_ended || at == parked_.end() || at->second.is_busy) return;
   const bool is_reported = at->second.is_reported;

@@ -77,6 +77,7 @@ bool Brain::send_next_part() {
 
 /// false: nothing can be started now.
 bool Brain::start_next_row() {
+  if (is_unparking_) return false;
   if (is_parked_turn_ && start_parked_row()) return true;
   if (start_row_of_class()) return true;
   return start_parked_row();

@@ -88,6 +88,34 @@ TEST_CASE("later rows of a parked stream are passed over as they are reached") {
   CHECK(bench.count(Report::Kind::stream_parked) == 1);
 }
 
+TEST_CASE("a row that is reached while its stream returns is sent, not passed over") {
+  Bench bench;
+  bench.store(Priority::normal, {1});
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  bench.acknowledge(bench.last_message, 0x97);
+  bench.answers_fetches = false;
+  bench.tell(Stored{});
+  const auto step = [&bench](const Event& event) {
+    bench.actions.clear();
+    bench.brain.step(bench.now_us, event, bench.actions);
+    std::vector<std::uint64_t> encoded;
+    for (const Action& action : bench.actions) {
+      if (const auto* encode = std::get_if<Encode>(&action)) encoded.push_back(encode->row.id);
+    }
+    return encoded;
+  };
+  step(Fetched{1, Priority::high, 0, {}, true});
+  // As the shell has them: the store is asked for all of this before it hears of the next.
+  bench.now_us += 2 * second;
+  REQUIRE(step(Fetched{1, Priority::normal, 1, {{101, 100, 10, 2}, {102, 100, 10, 1}}, true}) ==
+          std::vector<std::uint64_t>{101});
+  CHECK(step(FetchedParked{1, 1, 0, std::nullopt, false}).empty());
+  const RowRef row{Priority::normal, 101, 0};
+  CHECK(step(Encoded{bench.connection, row, {{1'000, 10}}}).empty());
+  CHECK(step(Unparked{1, true}) == std::vector<std::uint64_t>{102});
+}
+
 TEST_CASE("what is never taken becomes a loss record, sent in its place") {
   Bench bench;
   bench.store(Priority::normal, {1, 101});

@@ -203,6 +203,14 @@ TEST_CASE("rows of another generation are void") {
   }
 }
 
+TEST_CASE("what is on its way ends with the generation, a status message too") {
+  Bench bench;
+  bench.up();
+  CHECK(bench.take() == "connect online ");
+  bench.tell(StoreChanged{2, {}});
+  CHECK(bench.take().find("disconnect ") == 0);
+}
+
 TEST_CASE("the rate limit holds back, and asks to be woken when it ends") {
   Bench bench({.rate_limit_bytes_per_s = 1'000});
   bench.store(Priority::normal, {1, 2, 3});

@@ -314,6 +314,7 @@ void Brain::advance_up() {
 
 /// Lets what is on its way arrive, then gives the first broker a try.
 void Brain::advance_hand_over() {
+  refill_tokens();
   while (sending_ && send_next_part()) {
   }
   const bool is_empty = window_.messages() == 0 && (!sending_ || sending_->next_part == 0);

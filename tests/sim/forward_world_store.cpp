@@ -188,6 +188,9 @@ void ForwardWorld::change_generation() {
   }
   std::vector<std::uint32_t> streams;
   for (auto& [stream, parked] : parked_) {
+    while (!parked.rows.empty() && parked.rows.front().id <= parked.acknowledged) {
+      parked.rows.pop_front();
+    }
     renumber(parked.rows);
     parked.from_id += shift;
     if (parked.acknowledged != 0) parked.acknowledged += shift;
@@ -197,6 +200,7 @@ void ForwardWorld::change_generation() {
     streams.push_back(stream);
   }
   trimmed_ = {};
+  has_published_ = {};
   is_carrying_ = is_carrying_ && unacknowledged_.empty();
   step(forward::StoreChanged{generation_, streams});
   if (is_up_ && !is_carrying_) end_connection(0);

@@ -153,6 +153,11 @@ class Builder final : public YAML::EventHandler {
       bytes = plain_bytes(line, value);
     }
     Node node = new_node(Node::Kind::scalar, lines_.mark(offset, bytes));
+    // yaml-cpp makes single bytes of \N and \_, which stand for U+0085 and U+00A0.
+    if (!is_valid_utf8(value)) {
+      refuse(code::bad_character, node.mark, "an escape in this text gives no valid UTF-8",
+             "write \\u0085 for \\N, and \\u00a0 for \\_");
+    }
     node.is_plain = tag == "?";
     node.text = value;
     attach(std::move(node));

@@ -36,6 +36,13 @@ std::string connector(const std::string& rest) { return "connectors:\n  x: {" + 
 
 }  // namespace
 
+TEST_CASE("an escape that yaml-cpp turns into bytes of no character", "[config]") {
+  check(GENERATE(values<Row>({
+      {"next line", "agent: {id: \"a\\N\"}\n", "C013", 1, 13, "\\u0085"},
+      {"no-break space, in a key", "agent: {\"\\_\": a}\n", "C013", 1, 9, "\\u00a0"},
+  })));
+}
+
 TEST_CASE("keys", "[config]") {
   check(GENERATE(values<Row>({
       {"unknown key", "buffer:\n  max_sizee: 2GiB\n", "C001", 2, 3, "did you mean \"max_size\"?"},

@@ -10,6 +10,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "agent/base/log.hpp"
@@ -195,7 +196,7 @@ Result<ControlRequest> parse_request(std::string_view line) {
     return Error{Errc::invalid, "the request is not a JSON object"};
   }
   ControlRequest request;
-  for (const auto& member : document.GetObject()) {
+  for (const auto& member : std::as_const(document).GetObject()) {
     PENSTOCK_TRY(read_member({member.name.GetString(), member.name.GetStringLength()}, member.value,
                              request));
   }

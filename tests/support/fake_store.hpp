@@ -87,6 +87,7 @@ class FakeStore final : public buffer::Store, private buffer::Parking {
   void refuse(std::uint32_t stream_id, std::uint64_t id, std::uint8_t code) override;
   Result<std::vector<buffer::Row>> rows_after(std::uint32_t stream_id, std::uint64_t after_id,
                                               std::size_t bytes_max) const override;
+  using buffer::Store::peek_after;
   Result<std::vector<buffer::Row>> peek_after(std::uint32_t stream_id, std::uint64_t after_id,
                                               std::size_t bytes_max) const override;
   void acknowledge(std::uint32_t stream_id, std::uint64_t id) override;

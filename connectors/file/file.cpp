@@ -11,8 +11,10 @@
 namespace penstock::connectors::file {
 namespace {
 
-/// Between two looks at growing files: many small writes become one chunk.
-constexpr std::int64_t pause_us = 20'000;
+/// Between two looks at growing files, so that many small writes become one chunk: short after a
+/// rest, since a single line should not wait for others, and longer while lines keep coming.
+constexpr std::int64_t pause_min_us = 1'000;
+constexpr std::int64_t pause_max_us = 20'000;
 
 class FileConnector final : public Connector {
  public:
@@ -31,6 +33,7 @@ class FileConnector final : public Connector {
     DirectoryWatcher watcher(session.log());
     PENSTOCK_TRY(tailer.load(clock.steady_us()));
     std::uint64_t searches = 0;
+    std::int64_t pause_us = pause_min_us;
     while (!session.stop_token().stop_requested()) {
       const DirectoryWatcher::Changes changes = watcher.drain();
       for (const std::string& path : changes.paths) tailer.changed(path);
@@ -43,19 +46,27 @@ class FileConnector final : public Connector {
         tailer.set_polling(!watcher.is_complete());
       }
       if (has_more) continue;
-      if (!wait(session.stop_fd(), -1, now_us + pause_us - clock.steady_us())) return {};
+      if (wait(session.stop_fd(), -1, now_us + pause_us - clock.steady_us()) == Wake::stop) {
+        return {};
+      }
+      if (wait(session.stop_fd(), watcher.fd(), 0) == Wake::change) {
+        pause_us = std::min(2 * pause_us, pause_max_us);
+        continue;
+      }
+      pause_us = pause_min_us;
       const std::int64_t wait_us = tailer.next_due_us() - clock.steady_us();
-      if (!wait(session.stop_fd(), watcher.fd(), wait_us)) return {};
+      if (wait(session.stop_fd(), watcher.fd(), wait_us) == Wake::stop) return {};
     }
     return {};
   }
 
-  /// false: stop was asked for.
-  static bool wait(int stop_fd, int changes_fd, std::int64_t time_us) {
+  enum class Wake { stop, change, time };
+  static Wake wait(int stop_fd, int changes_fd, std::int64_t time_us) {
     pollfd waits[] = {{stop_fd, POLLIN, 0}, {changes_fd, POLLIN, 0}};
     const std::int64_t time_ms = std::clamp<std::int64_t>((time_us + 999) / 1000, 0, 60'000);
     ::poll(waits, 2, static_cast<int>(time_ms));  // an interruption is only an early look
-    return waits[0].revents == 0;
+    if (waits[0].revents != 0) return Wake::stop;
+    return waits[1].revents != 0 ? Wake::change : Wake::time;
   }
 
   Settings settings_;

@@ -1,6 +1,7 @@
 #include "connectors/modbus/settings.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -15,6 +16,11 @@ namespace {
 
 constexpr Table tables[] = {Table::holding, Table::input, Table::coil, Table::discrete};
 constexpr std::size_t name_bytes_max = 256;
+
+/// The rates that libmodbus knows; it would take 9600 for any other, without a word.
+constexpr int rates[] = {110,     300,     600,     1200,    2400,    4800,    9600,   19200,
+                         38400,   57600,   115200,  230400,  460800,  500000,  576000, 921600,
+                         1000000, 1152000, 1500000, 2500000, 3000000, 3500000, 4000000};
 
 As parse_as(std::string_view text) {
   static const std::map<std::string_view, As> all = {
@@ -186,13 +192,19 @@ Result<void> read_address(const config::Section& section, Settings& settings) {
   return {};
 }
 
-void read_serial(const config::Section& section, Serial& serial) {
+Result<void> read_serial(const config::Section& section, Serial& serial) {
   const std::string parity = section.text("parity");
   serial.baud = static_cast<int>(section.integer("baud"));
+  if (std::find(std::begin(rates), std::end(rates), serial.baud) == std::end(rates)) {
+    return section.invalid("baud",
+                           fmt::format("a serial line cannot run at {} bits a second", serial.baud),
+                           fmt::format("write one of {}", fmt::join(rates, " ")));
+  }
   serial.parity = parity == "none" ? 'N' : parity == "odd" ? 'O' : 'E';
   serial.data_bits = static_cast<int>(section.integer("data_bits"));
   serial.stop_bits = static_cast<int>(section.integer("stop_bits"));
   serial.is_rs485 = section.boolean("rs485");
+  return {};
 }
 
 }  // namespace
@@ -216,7 +228,7 @@ std::string Settings::address() const {
 Result<Settings> read_settings(const config::Section& section) {
   Settings settings;
   PENSTOCK_TRY(read_address(section, settings));
-  read_serial(section.section("serial"), settings.serial);
+  PENSTOCK_TRY(read_serial(section.section("serial"), settings.serial));
   settings.every = section.duration("every");
   settings.timeout = section.duration("timeout");
   settings.pause = section.duration("pause");

@@ -58,11 +58,11 @@ TEST_CASE("mistakes name their place") {
 }
 
 TEST_CASE("addresses and lines that cannot be") {
-  const std::string yaml =
-      GENERATE(as<std::string>{}, "address: plc\n", "address: \"tcp://plc:0\"\n",
-               "address: \"tcp://plc:70000\"\n", "address: \"tcp://\"\n",
-               "address: \"tcp://[::1\"\n", "address: \"rtu:ttyUSB0\"\n",
-               "address: tcp://plc\nserial: {baud: 9600}\n", "address: \"rtu:/dev/x\"\nunit: 0\n");
+  const std::string yaml = GENERATE(
+      as<std::string>{}, "address: plc\n", "address: \"tcp://plc:0\"\n",
+      "address: \"tcp://plc:70000\"\n", "address: \"tcp://\"\n", "address: \"tcp://[::1\"\n",
+      "address: \"rtu:ttyUSB0\"\n", "address: tcp://plc\nserial: {baud: 9600}\n",
+      "address: \"rtu:/dev/x\"\nunit: 0\n", "address: \"rtu:/dev/x\"\nserial: {baud: 14400}\n");
   CAPTURE(yaml);
   config::Diagnostics diagnostics;
   CHECK_FALSE(parsed(yaml + "read: [{name: a, holding: 1}]\n", diagnostics).ok());

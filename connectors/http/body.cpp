@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace penstock::connectors::http {
 namespace {
@@ -35,18 +36,26 @@ std::optional<Format> format_of(std::string_view path, std::string_view content_
 }  // namespace
 
 std::optional<support::DecodeOptions> body_options(const Settings& settings, std::string_view path,
-                                                   std::string_view content_type,
-                                                   std::string_view precision) {
+                                                   std::string_view content_type) {
   support::DecodeOptions options = settings.decode;
   const auto format = settings.format ? settings.format : format_of(path, content_type);
   if (!format) return std::nullopt;
   options.format = *format;
-  // InfluxDB's clients say it with the request; version 1 has n and u for ns and us.
-  if (precision == "s") options.influx_precision = TimeForm::unix_s;
-  if (precision == "ms") options.influx_precision = TimeForm::unix_ms;
-  if (precision == "us" || precision == "u") options.influx_precision = TimeForm::unix_us;
-  if (precision == "ns" || precision == "n") options.influx_precision = TimeForm::unix_ns;
   return options;
+}
+
+bool set_precision(std::string_view precision, support::DecodeOptions& options) {
+  if (options.format != Format::influx || precision.empty()) return true;
+  // Version 1 of InfluxDB has n and u for ns and us.
+  constexpr std::pair<std::string_view, TimeForm> all[] = {
+      {"s", TimeForm::unix_s},  {"ms", TimeForm::unix_ms}, {"us", TimeForm::unix_us},
+      {"u", TimeForm::unix_us}, {"ns", TimeForm::unix_ns}, {"n", TimeForm::unix_ns}};
+  for (const auto& [name, form] : all) {
+    if (name != precision) continue;
+    options.influx_precision = form;
+    return true;
+  }
+  return false;
 }
 
 bool takes_path(const Settings& settings, std::string_view path) {

@@ -11,8 +11,11 @@ namespace penstock::connectors::http {
 
 /// How a body is to be read; nothing: a content type that is not taken.
 std::optional<support::DecodeOptions> body_options(const Settings& settings, std::string_view path,
-                                                   std::string_view content_type,
-                                                   std::string_view precision);
+                                                   std::string_view content_type);
+
+/// Takes the unit of line protocol's times that a request names. False: no unit that we know, so
+/// its times would be read wrong.
+bool set_precision(std::string_view precision, support::DecodeOptions& options);
 
 /// Whether requests to `path` are for us.
 bool takes_path(const Settings& settings, std::string_view path);

@@ -54,9 +54,12 @@ int post(std::uint16_t port, const std::string& body, const std::string& headers
 const std::string json = "Content-Type: application/json\r\n";
 const std::string text = "Content-Type: text/plain; charset=utf-8\r\n";
 
-std::string gzipped(std::string_view data) {
+constexpr int gzip_header = 15 + 16;  // zlib.h: for deflateInit2()
+constexpr int zlib_header = 15;
+
+std::string packed(std::string_view data, int header) {
   z_stream stream{};
-  ::deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  ::deflateInit2(&stream, 6, Z_DEFLATED, header, 8, Z_DEFAULT_STRATEGY);
   std::string out(::deflateBound(&stream, data.size()) + 64, '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
   stream.avail_in = static_cast<uInt>(data.size());
@@ -67,6 +70,7 @@ std::string gzipped(std::string_view data) {
   ::deflateEnd(&stream);
   return out;
 }
+std::string gzipped(std::string_view data) { return packed(data, gzip_header); }
 
 TEST_CASE("JSON, lines of JSON, text and influx lines are taken by content type and path") {
   const auto port = tests::free_port();
@@ -77,15 +81,18 @@ TEST_CASE("JSON, lines of JSON, text and influx lines are taken by content type 
   CHECK(post(port, "a\r\n\nb", text) == 204);
   CHECK(post(port, "m f=5 7", text, "POST /api/v2/write?precision=s&bucket=x HTTP/1.1") == 204);
   CHECK(post(port, gzipped("{\"v\":6}"), json + "Content-Encoding: gzip\r\n") == 204);
+  CHECK(post(port, packed("{\"v\":7}", zlib_header), json + "Content-Encoding: deflate\r\n") ==
+        204);
   CHECK(post(port, "[]", json) == 204);
   const auto events = running.session.events();
-  REQUIRE(events.size() == 8);
+  REQUIRE(events.size() == 9);
   CHECK(events[0].time_unix_us == 5'000'000);
   CHECK(events[3].number("v") == 4);
   CHECK(events[5].text("message") == "b");
   CHECK(events[6].part == "m");
   CHECK(events[6].time_unix_us == 7'000'000);
   CHECK(events[7].number("v") == 6);
+  CHECK(events[8].number("v") == 7);
   CHECK(running.stop().ok());
 }
 
@@ -135,6 +142,7 @@ TEST_CASE("bad requests are refused whole, with the reason") {
        "byte 9: no JSON value; 1 such; nothing was taken"},
       {400, "", json, "POST /in/x HTTP/1.1", "no JSON"},
       {400, "m f=", "", "POST /in/write HTTP/1.1", "no number"},
+      {400, "m f=5 7", "", "POST /in/write?precision=m HTTP/1.1", "precision is s, ms, us or ns"},
       {400, "x", json + "Content-Encoding: gzip\r\n"},
       {400, gzipped("{\"v\":1}").substr(0, 20), json + "Content-Encoding: gzip\r\n"},
       {400, "{}", json + "Idempotency-Key: " + std::string(257, 'k') + "\r\n"},
@@ -143,7 +151,7 @@ TEST_CASE("bad requests are refused whole, with the reason") {
       {413, big, json},
       {413, gzipped(big), json + "Content-Encoding: gzip\r\n"},
       {415, "x=1", "Content-Type: application/x-www-form-urlencoded\r\n"},
-      {415, "x", json + "Content-Encoding: br\r\n"},
+      {415, "x", json + "Content-Encoding: br\r\n", "POST /in/x HTTP/1.1", "gzip, deflate"},
       {431, "{}", "X: " + std::string(100'000, 'x') + "\r\n"},
   };
   for (const Row& row : rows) {

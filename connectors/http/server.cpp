@@ -262,11 +262,8 @@ void Server::Core::on_completed(void* core, MHD_Connection* connection, void** r
 void Server::Core::on_connection(void* core, MHD_Connection* connection, void**,
                                  MHD_ConnectionNotificationCode code) {
   Core& self = *static_cast<Core*>(core);
-  if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-    self.idle_.erase(connection);
-  } else {
-    self.idle_[connection] = self.clock_.steady_us() + self.settings_.idle_time.count();
-  }
+  self.idle_[connection] = self.clock_.steady_us() + self.settings_.idle_time.count();
+  if (code == MHD_CONNECTION_NOTIFY_CLOSED) self.idle_.erase(connection);
 }
 
 Answer Server::Core::refuse(unsigned status, std::string text, unsigned retry_s) {
@@ -294,15 +291,17 @@ Answer Server::Core::first_answer(MHD_Connection* connection, std::string_view u
   const std::string_view encoding = header(connection, "Content-Encoding");
   request.is_gzip = encoding == "gzip" || encoding == "deflate";
   if (!request.is_gzip && !encoding.empty() && encoding != "identity") {
-    return refuse(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "the only content encoding taken is gzip");
+    return refuse(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "content encodings taken: gzip, deflate");
   }
-  const auto decode = body_options(settings_, url, header(connection, "Content-Type"),
-                                   query(connection, "precision"));
+  const auto decode = body_options(settings_, url, header(connection, "Content-Type"));
   if (!decode) {
     return refuse(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
                   "content types taken: application/json, application/x-ndjson, text/plain");
   }
   request.decode = *decode;
+  if (!set_precision(query(connection, "precision"), request.decode)) {
+    return refuse(MHD_HTTP_BAD_REQUEST, "precision is s, ms, us or ns");
+  }
   request.idempotency_key = header(connection, "Idempotency-Key");
   if (request.idempotency_key.size() > idempotency_key_bytes_max) {
     return refuse(MHD_HTTP_BAD_REQUEST, "Idempotency-Key: at most 256 bytes");

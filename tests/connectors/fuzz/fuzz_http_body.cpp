@@ -17,9 +17,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   http::Settings settings;
   settings.path = "/*";
   const std::string_view types[] = {"application/json", "text/plain; x=y", "TEXT/PLAIN", ""};
-  const auto options = http::body_options(settings, (data[0] & 4) != 0 ? "/write" : "/",
-                                          types[data[0] % 4], (data[0] & 8) != 0 ? "s" : "");
+  auto options =
+      http::body_options(settings, (data[0] & 4) != 0 ? "/write" : "/", types[data[0] % 4]);
   if (!options) return 0;
+  PENSTOCK_ASSERT(http::set_precision((data[0] & 8) != 0 ? "s" : "", *options));
   Chunk chunk;
   const auto decoder = support::make_decoder(*options);
   const auto decoded = http::decode_body(*decoder, options->format, body, chunk);

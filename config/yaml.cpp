@@ -361,11 +361,14 @@ std::optional<Node> parse_yaml(const std::string& file, std::string_view text,
     return std::nullopt;
   } catch (const YAML::Exception& e) {
     const Mark mark = e.mark.is_null() ? Mark{} : lines.mark(lines.offset(e.mark), 1);
+    // It may name one byte of a character.
+    std::string complaint;
+    append_escaped(complaint, e.msg);
     diagnostics.add({code::not_yaml,
                      Severity::error,
                      {file, mark.line, mark.column, mark.end_column},
                      "",
-                     fmt::format("this is not YAML: {}", e.msg),
+                     fmt::format("this is not YAML: {}", complaint),
                      help_for(e.msg, line_of(text, mark.line)),
                      {}});
     return std::nullopt;

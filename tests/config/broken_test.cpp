@@ -43,6 +43,11 @@ TEST_CASE("an escape that yaml-cpp turns into bytes of no character", "[config]"
   })));
 }
 
+TEST_CASE("a complaint of yaml-cpp about one byte of a character is text all the same",
+          "[config]") {
+  check({"an escaped umlaut", "agent: {id: \"a\\\xC3\xA4\"}\n", "C010", 1, 17, "\\xc3"});
+}
+
 TEST_CASE("keys", "[config]") {
   check(GENERATE(values<Row>({
       {"unknown key", "buffer:\n  max_sizee: 2GiB\n", "C001", 2, 3, "did you mean \"max_size\"?"},

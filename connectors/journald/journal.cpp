@@ -8,7 +8,10 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <limits>
+
+#include "agent/base/log.hpp"
 
 namespace penstock::connectors::journald {
 namespace {
@@ -60,6 +63,22 @@ Result<Journal> Journal::open(const Settings& settings) {
                  "the system has no journal that may be read (group systemd-journal)"};
   }
   return journal;
+}
+
+std::vector<Error> unreadable_files(const std::string& directory) {
+  std::vector<Error> out;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator file(directory, error), end;
+       !error && file != end; file.increment(error)) {
+    if (file->path().extension() != ".journal") continue;
+    const std::string path = file->path().string();
+    const char* paths[] = {path.c_str(), nullptr};
+    sd_journal* opened = nullptr;
+    const int rc = sd_journal_open_files(&opened, paths, 0);
+    if (rc < 0) out.push_back(journal_error(penstock::quoted(path), rc));
+    sd_journal_close(opened);
+  }
+  return out;
 }
 
 Result<void> Journal::want_all() {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "agent/base/result.hpp"
 #include "connectors/journald/settings.hpp"
@@ -22,6 +23,10 @@ struct CursorFacts {
 };
 /// nullopt: not a cursor, or one without these. Safe on any bytes.
 std::optional<CursorFacts> facts_of(std::string_view cursor);
+
+/// The journal files in and below `directory` that cannot be opened, each with the reason;
+/// sd-journal passes over them without a word. Thread: any.
+std::vector<Error> unreadable_files(const std::string& directory);
 
 /// Stands at an entry or between two. Calls fail with `unavailable`. Thread: the one that opened
 /// it.

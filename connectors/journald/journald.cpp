@@ -50,6 +50,9 @@ class Journald final : public Connector {
   Result<void> follow(Session& session) {
     if (session.stop_token().stop_requested()) return {};
     PENSTOCK_TRY_ASSIGN(Journal journal, Journal::open(settings_));
+    for (const Error& error : unreadable_files(settings_.directory)) {
+      session.log().warn("event=file_unreadable reason={}", quoted(error.text));
+    }
     chunk_.clear();
     PENSTOCK_TRY(begin(journal, session));
     for (;;) {

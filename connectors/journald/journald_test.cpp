@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
 
 #include "connectors/api/connector.hpp"
 #include "connectors/journald/journal.hpp"
@@ -212,6 +213,18 @@ TEST_CASE("bad options name their place") {
   CHECK_FALSE((section.ok() && type.make(*section).ok()));
   REQUIRE_FALSE(diagnostics.all().empty());
   CHECK(diagnostics.all().at(0).place.line == 1);
+}
+
+TEST_CASE("a file that cannot be opened is named, and the others are read") {
+  Bench bench;
+  JournalWriter(bench.folder.path() / "a.journal", 1).append({"MESSAGE=whole"});
+  CHECK(unreadable_files(bench.folder.path().string()).empty());
+  std::ofstream(bench.folder.path() / "b.journal") << std::string(3000, 'x');
+  std::ofstream(bench.folder.path() / "notes.txt") << "no journal";
+  const auto found = unreadable_files(bench.folder.path().string());
+  REQUIRE(found.size() == 1);
+  CHECK_THAT(found[0].text, Catch::Contains("b.journal"));
+  CHECK(bench.read(1) == Texts{"whole"});
 }
 
 TEST_CASE("a directory that is not there is unavailable") {

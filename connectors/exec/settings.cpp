@@ -173,8 +173,8 @@ Result<Settings> read_settings(const config::Section& section) {
   if (!settings.directory.starts_with('/')) {
     return section.invalid("directory", "the directory needs its whole path");
   }
-  settings.decode = support::read_decode_options(section);
-  if (settings.has_cursor) settings.decode.format = support::Format::json;
+  settings.decode = support::read_decode_options(
+      section, settings.has_cursor ? std::optional(support::Format::json) : std::nullopt);
   PENSTOCK_TRY(check_mode(section, settings));
   PENSTOCK_TRY(read_environment(section, settings));
   return settings;

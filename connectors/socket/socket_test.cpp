@@ -251,5 +251,19 @@ TEST_CASE("an address that is wrong, or open to others, is told with its place")
   make("listen: \"tls://[::]:5\"\ntls: {cert: /x, key: /y}\n");
 }
 
+TEST_CASE("an option that is for another format is warned of") {
+  const auto warnings = [](const std::string& yaml) {
+    config::Diagnostics diagnostics;
+    const auto section =
+        config::Section::parse("listen: unix:///run/x\n" + yaml, type.options, diagnostics);
+    REQUIRE(section.ok());
+    CHECK(type.make(*section).ok());
+    return diagnostics.all().size();
+  };
+  CHECK(warnings("time_key: ts\ninflux_precision: s\n") == 2);
+  CHECK(warnings("format: json\ntime_key: ts\n") == 0);
+  CHECK(warnings("format: json\ninflux_precision: s\n") == 1);
+}
+
 }  // namespace
 }  // namespace penstock::connectors::socket

@@ -1,6 +1,7 @@
 // The options that choose and tune a decoder, to be put into a connector's table.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "config/option.hpp"
@@ -50,7 +51,9 @@ inline constexpr config::Option influx_precision_option{
     .default_text = "ns",
     .choices = precision_names};
 
-/// Of a section that has all five options in its table.
-DecodeOptions read_decode_options(const config::Section& section);
+/// Of a section that has all five options in its table. Warns of those that are for another format.
+/// fixed: the format where `format` does not say it.
+DecodeOptions read_decode_options(const config::Section& section,
+                                  std::optional<Format> fixed = std::nullopt);
 
 }  // namespace penstock::connectors::support

@@ -1,5 +1,7 @@
 #include "connectors/support/decoder.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -102,9 +104,19 @@ std::optional<Format> parse_format(std::string_view text) {
   return static_cast<Format>(index);
 }
 
-DecodeOptions read_decode_options(const config::Section& section) {
+DecodeOptions read_decode_options(const config::Section& section, std::optional<Format> fixed) {
+  constexpr std::pair<std::string_view, Format> uses[] = {{"time_key", Format::json},
+                                                          {"time_format", Format::json},
+                                                          {"stream_key", Format::json},
+                                                          {"influx_precision", Format::influx}};
+  const auto format = fixed ? fixed : parse_format(section.text("format"));
+  for (const auto& [name, user] : uses) {
+    if (!format || *format == user || !section.has_written(name)) continue;
+    const std::string_view wanted = format_names[static_cast<std::size_t>(user)];
+    section.warn(name, fmt::format("{} does nothing without format: {}", name, wanted));
+  }
   DecodeOptions options;
-  options.format = parse_format(section.text("format")).value_or(Format::text);
+  options.format = format.value_or(Format::text);
   options.time_key = section.text("time_key");
   options.time_form = static_cast<TimeForm>(index_of(time_form_names, section.text("time_format")));
   options.stream_key = section.text("stream_key");

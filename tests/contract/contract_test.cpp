@@ -362,6 +362,35 @@ TEST_CASE("a source that cannot be reached is unavailable, and taken up when it 
   CHECK(after.events().size() >= 2);
 }
 
+TEST_CASE("what a source lost is told, in its place and once") {
+  const ConnectorType& type = any_type();
+  CAPTURE(type.name);
+  Bench bench(type);
+  if (bench.fixture().lose == nullptr) return;
+  const auto connector = bench.make();
+  std::map<std::string, std::string, std::less<>> positions;
+  /// The places of losses among what a life of the connector hands over, at least `events`.
+  const auto losses = [&](std::size_t events) {
+    FakeSession session;
+    session.set_positions(positions);
+    bench.stop_at(session, events);
+    REQUIRE(run_in_time(*connector, session).ok());
+    positions = session.positions();
+    const auto seen = session.events();
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      if (seen[i].lost > 0) places.push_back(i);
+    }
+    return places;
+  };
+  CHECK(losses(1).empty());
+  bench.fixture().lose(bench.folder());
+  bench.feed();
+  CHECK(losses(2) == std::vector<std::size_t>{0});
+  bench.feed();
+  CHECK(losses(1).empty());
+}
+
 TEST_CASE("events have a time, and names that fit the wire contract") {
   const ConnectorType& type = any_type();
   CAPTURE(type.name);

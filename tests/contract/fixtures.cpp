@@ -102,6 +102,13 @@ bool journald_feed(const path& folder, std::size_t index) {
   return true;
 }
 
+/// Its numbers go on far behind those that were there.
+void journald_lose(const path& folder) {
+  journals.erase(folder);
+  std::filesystem::remove(folder / "system.journal");
+  journals[folder] = std::make_unique<JournalWriter>(folder / "system.journal", 1000);
+}
+
 std::string http_yaml(const path& folder) {
   return fmt::format("path: /\nlisten: tcp://127.0.0.1:{}\n", port_of(folder));
 }
@@ -120,7 +127,10 @@ constexpr std::string_view exec_child =
 n=$(printf %s "$start" | tr -dc 0-9)
 tail -n +$((n + 1)) -F "$1" | while read -r line; do
   n=$((n + 1))
-  printf '{"events":[{"message":"%s"}],"position":"%s"}\n' "$line" "$n"
+  case $line in
+    gone) printf '{"lost":1,"position":"%s"}\n' "$n" ;;
+    *) printf '{"events":[{"message":"%s"}],"position":"%s"}\n' "$line" "$n" ;;
+  esac
 done
 )";
 std::string exec_yaml(const path& folder) {
@@ -132,6 +142,8 @@ bool exec_feed(const path& folder, std::size_t index) {
   append_file(folder / "lines", fmt::format("line {}\n", index));
   return true;
 }
+
+void exec_lose(const path& folder) { append_file(folder / "lines", "gone\n"); }
 
 std::map<path, std::unique_ptr<MqttBroker>> brokers;
 
@@ -156,8 +168,8 @@ constexpr Fixture all[] = {
     {"demo", demo_yaml, demo_feed},
     {"socket", socket_yaml, socket_feed, true, take_port},
     {"syslog", syslog_yaml, syslog_feed, true, take_port},
-    {"exec", exec_yaml, exec_feed},
-    {"journald", journald_yaml, journald_feed},
+    {"exec", exec_yaml, exec_feed, false, nullptr, exec_lose},
+    {"journald", journald_yaml, journald_feed, false, nullptr, journald_lose},
     {"modbus", modbus_yaml, modbus_feed, false, modbus_take_away},
     {"http", http_yaml, http_feed, true, take_port},
     {"mqtt", mqtt_yaml, mqtt_feed, false, mqtt_take_away},

@@ -25,6 +25,9 @@ struct Fixture {
   bool is_sender = false;
   /// Makes the source unreachable for as long as the result is kept; nullptr: it always is there.
   std::shared_ptr<void> (*take_away)(const std::filesystem::path& folder) = nullptr;
+  /// Lets the source lose events that it has not given, while nobody reads it; nullptr: it keeps
+  /// all, or nobody can know, or (as UDP's) it loses only while it is read.
+  void (*lose)(const std::filesystem::path& folder) = nullptr;
 };
 
 std::span<const Fixture> fixtures();

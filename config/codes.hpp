@@ -13,7 +13,7 @@ inline constexpr const char* no_value = "C007";
 
 inline constexpr const char* not_yaml = "C010";
 inline constexpr const char* refused_yaml = "C011";  // anchor, alias, tag, second document
-inline constexpr const char* too_large = "C012";     // bytes, depth, nodes
+inline constexpr const char* too_large = "C012";     // bytes, depth, nodes, key
 inline constexpr const char* bad_character = "C013";
 inline constexpr const char* needs_unit = "C014";
 inline constexpr const char* bad_quantity = "C015";

@@ -250,6 +250,10 @@ class Builder final : public YAML::EventHandler {
     Frame& frame = frames_.back();
     if (is_key_due()) {
       if (node.kind != Node::Kind::scalar) refuse_key(node);
+      if (node.text.size() > yaml_key_bytes_max) {
+        refuse(code::too_large, node.mark,
+               fmt::format("this key is longer than {} bytes", yaml_key_bytes_max), "");
+      }
       frame.key = std::move(node);
       return;
     }

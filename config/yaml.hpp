@@ -16,6 +16,8 @@ namespace penstock::config {
 inline constexpr std::size_t yaml_bytes_max = 1'048'576;
 inline constexpr std::size_t yaml_nodes_max = 100'000;
 inline constexpr std::size_t yaml_depth_max = 32;
+/// YAML reads a key only within 1024 characters, and `show` may write six for a byte.
+inline constexpr std::size_t yaml_key_bytes_max = 160;
 
 /// A place whose file is known. Counts characters from 1; end_column is exclusive.
 struct Mark {

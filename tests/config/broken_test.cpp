@@ -48,6 +48,12 @@ TEST_CASE("a complaint of yaml-cpp about one byte of a character is text all the
   check({"an escaped umlaut", "agent: {id: \"a\\\xC3\xA4\"}\n", "C010", 1, 17, "\\xc3"});
 }
 
+TEST_CASE("a key that could not be shown and read again", "[config]") {
+  const std::string longest(160, 'k');
+  CHECK_THAT(Run("agent: {tags: {" + longest + ": a}}\n").text(), !Catch::Contains("C012"));
+  check({"too long", "agent: {tags: {" + longest + "k: a}}\n", "C012", 1, 16, "160 bytes"});
+}
+
 TEST_CASE("keys", "[config]") {
   check(GENERATE(values<Row>({
       {"unknown key", "buffer:\n  max_sizee: 2GiB\n", "C001", 2, 3, "did you mean \"max_size\"?"},

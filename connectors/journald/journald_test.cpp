@@ -120,6 +120,19 @@ TEST_CASE("units, priority and matches choose entries") {
   CHECK(bench.read(wanted.size()) == wanted);
 }
 
+TEST_CASE("boot: current takes only entries since this machine was started") {
+  Bench bench;
+  std::string boot = tests::read_file("/proc/sys/kernel/random/boot_id");
+  boot.erase(std::remove_if(boot.begin(), boot.end(), [](char c) { return c == '-' || c == '\n'; }),
+             boot.end());
+  JournalWriter file(bench.folder / "system.journal", 1);
+  file.append({"MESSAGE=before"});
+  file.append({"MESSAGE=since", "_BOOT_ID=" + boot});
+  bench.yaml += GENERATE("boot: all\n", "boot: current\n");
+  const bool is_all = bench.yaml.find("boot: all") != std::string::npos;
+  CHECK(bench.read(is_all ? 2 : 1) == (is_all ? Texts{"before", "since"} : Texts{"since"}));
+}
+
 TEST_CASE("it goes on behind the last entry, follows, and reads rotated files once") {
   Bench bench;
   JournalWriter first(bench.folder / "system.journal", 1);

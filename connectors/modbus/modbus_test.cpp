@@ -8,6 +8,7 @@
 #include "connectors/api/connector.hpp"
 #include "tests/support/fake_session.hpp"
 #include "tests/support/modbus_server.hpp"
+#include "tests/support/net.hpp"
 
 namespace penstock::connectors::modbus {
 
@@ -143,6 +144,19 @@ TEST_CASE("a silent unit is reported, asked less and less often, and comes back"
   CHECK(errors.size() == back_at);
   CHECK(errors.at(0) == "no answer in time");
   CHECK(good > 0);
+}
+
+TEST_CASE("a request without an answer is sent again, as often as retries says") {
+  ModbusServer server(ModbusServer::On::tcp);
+  server.change([](auto& units) { units[1].is_silent = true; });
+  const int retries = GENERATE(0, 2);
+  const auto connector =
+      make(server,
+           fmt::format("timeout: 100ms\nretries: {}\nread: [{{name: v, holding: 0}}]\n", retries));
+  CHECK(polled(*connector, 1).at(0).text("error") == "no answer in time");
+  const std::size_t wanted = 1 + static_cast<std::size_t>(retries);
+  CHECK(tests::wait_for([&] { return count(server.requests(), 1) >= wanted; }));
+  CHECK(count(server.requests(), 1) == wanted);
 }
 
 TEST_CASE("a connection that the device ended is opened again, without a hole") {

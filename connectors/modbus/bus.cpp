@@ -1,6 +1,7 @@
 #include "connectors/modbus/bus.hpp"
 
 #include <fmt/format.h>
+#include <netdb.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/select.h>
@@ -23,6 +24,13 @@ void set_time(modbus_t* context, int (*set)(modbus_t*, std::uint32_t, std::uint3
 std::string words(int error) {
   const std::string exception = exception_text(error);
   return exception.empty() ? modbus_strerror(error) : exception;
+}
+
+bool is_known(const std::string& host) {
+  addrinfo* found = nullptr;
+  const bool is_found = ::getaddrinfo(host.c_str(), nullptr, nullptr, &found) == 0;
+  if (is_found) ::freeaddrinfo(found);
+  return is_found;
 }
 
 }  // namespace
@@ -56,9 +64,11 @@ Result<void> Bus::open() {
     context_.reset();
     return Error{Errc::unavailable, fmt::format("{}: {}", settings_.address(), why)};
   };
-  errno = 0;
   if (modbus_connect(context_.get()) != 0) {
-    return fail(errno == 0 ? "the name is not known" : words(errno));
+    const int error = errno;
+    // libmodbus tells a name that is not known as a refused connection.
+    const bool may_be_name = error == ECONNREFUSED && !settings_.host.empty();
+    return fail(may_be_name && !is_known(settings_.host) ? "the name is not known" : words(error));
   }
   // libmodbus waits with select(2), which writes beyond its set for higher descriptors.
   if (modbus_get_socket(context_.get()) >= FD_SETSIZE) return fail("too many open files");

@@ -191,6 +191,17 @@ TEST_CASE("a dead peer is unavailable, and read once it is there") {
   CHECK(result.error().text.find("tcp://127.0.0.1:") != std::string::npos);
 }
 
+TEST_CASE("a name that is not known is told as that") {
+  config::Diagnostics diagnostics;
+  const auto section = config::Section::parse(
+      "address: tcp://a..b\nread: [{name: v, holding: 0}]\n", type.options, diagnostics);
+  REQUIRE(section.ok());
+  FakeSession session;
+  const auto result = (*type.make(*section))->run(session);
+  REQUIRE_FALSE(result.ok());
+  CHECK(result.error().text == "tcp://a..b:502: the name is not known");
+}
+
 TEST_CASE("two connectors cannot share a line") {
   ModbusServer server(ModbusServer::On::serial);
   server.change([](auto& units) { units[1].holding = {{0, 7}}; });

@@ -381,5 +381,19 @@ TEST_CASE("what is wrong with the options is said at its place") {
   CHECK(findings.find(words) != std::string::npos);
 }
 
+TEST_CASE("filters that overlap are warned of") {
+  const auto [topics, is_warned] = GENERATE(table<std::string, bool>({{"[a/b, a/#]", true},
+                                                                      {"[a, a/#]", true},
+                                                                      {"[a/+/c, +/b/c]", true},
+                                                                      {"[a/b, a/c]", false},
+                                                                      {"[a, a/b]", false},
+                                                                      {"[a/+, a/b/c]", false},
+                                                                      {"[$SYS/x, \"#\"]", false}}));
+  CAPTURE(topics);
+  std::string findings;
+  CHECK(make("broker: mqtt://h\ntopics: " + topics + "\n", &findings) != nullptr);
+  CHECK((findings.find("overlap") != std::string::npos) == is_warned);
+}
+
 }  // namespace
 }  // namespace penstock::connectors::mqtt

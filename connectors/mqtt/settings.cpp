@@ -167,6 +167,32 @@ std::string_view filter_fault(std::string_view filter) {
   return {};
 }
 
+/// Whether there are topics that fit both filters.
+bool do_overlap(std::string_view a, std::string_view b) {
+  if (a == "#" || b == "#") return true;
+  const std::size_t a_end = a.find('/');
+  const std::size_t b_end = b.find('/');
+  const std::string_view a_level = a.substr(0, a_end);
+  const std::string_view b_level = b.substr(0, b_end);
+  if (a_level != b_level && a_level != "+" && b_level != "+") return false;
+  if (a_end == a.npos) return b_end == b.npos || b.substr(b_end) == "/#";
+  if (b_end == b.npos) return a.substr(a_end) == "/#";
+  return do_overlap(a.substr(a_end + 1), b.substr(b_end + 1));
+}
+
+void warn_of_overlap(const config::Section& section, const std::vector<std::string>& topics) {
+  for (std::size_t i = 1; i < topics.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      // Wildcards leave out topics that begin with $.
+      if (topics[i].starts_with('$') != topics[k].starts_with('$')) continue;
+      if (!do_overlap(topics[i], topics[k])) continue;
+      return section.warn("topics", penstock::quoted(topics[k]) + " and " +
+                                        penstock::quoted(topics[i]) +
+                                        " overlap: some brokers send a message for each");
+    }
+  }
+}
+
 Result<std::vector<std::string>> read_topics(const config::Section& section) {
   std::vector<std::string> topics = section.text_list("topics");
   if (topics.empty()) return section.invalid("topics", "no topic filter is given");
@@ -181,6 +207,7 @@ Result<std::vector<std::string>> read_topics(const config::Section& section) {
     return section.invalid("topics", "more than 3 KiB of topic filters",
                            "use wildcards, or several connectors");
   }
+  warn_of_overlap(section, topics);
   return topics;
 }
 

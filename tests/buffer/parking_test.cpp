@@ -162,11 +162,16 @@ TEST_CASE_METHOD(ParkingFixture, "a damaged row is still known as damaged when i
   {
     const auto env = Env::open(options.path / "buffer.mdb", 1 << 28, false).value();
     Txn txn = env->begin_write().value();
-    Cursor cursor = Cursor::open(txn, Table::normal).value();
-    REQUIRE(cursor.first().value());
-    std::string value(cursor.value());
+    std::string key;
+    std::string value;
+    {
+      Cursor cursor = Cursor::open(txn, Table::normal).value();  // the commit frees open ones
+      REQUIRE(cursor.first().value());
+      key = cursor.key();
+      value = cursor.value();
+    }
     value[100] ^= 1;
-    REQUIRE(txn.put(Table::normal, std::string(cursor.key()), value).ok());
+    REQUIRE(txn.put(Table::normal, key, value).ok());
     REQUIRE(txn.commit().ok());
   }
   open();

@@ -211,20 +211,22 @@ TEST_CASE("above the rate a connection waits, and nothing of it is lost") {
 
 TEST_CASE("an address in use is unavailable, and a socket file left behind is replaced") {
   const auto port = tests::free_port();
-  const auto one = make(fmt::format("listen: tcp://127.0.0.1:{}\n", port));
+  const std::string yaml = fmt::format("listen: tcp://127.0.0.1:{}\n", port);
+  const auto one = make(yaml);
   RunningConnector running(*one);
   connected(port);
   tests::FakeSession session;
-  CHECK(one->run(session).error().code == Errc::unavailable);
+  CHECK(make(yaml)->run(session).error().code == Errc::unavailable);
 
   const tests::TempDir folder;
   const std::string path = folder.path() / "s";
   const auto address = *support::parse_listen_address("unix://" + path);
   { REQUIRE(support::open_listener(address, 0600).ok()); }
-  const auto local = make(fmt::format("listen: unix://{}\nsocket_mode: \"0666\"\n", path));
+  const std::string local_yaml = fmt::format("listen: unix://{}\nsocket_mode: \"0666\"\n", path);
+  const auto local = make(local_yaml);
   RunningConnector again(*local);
   CHECK(wait_for([&] { return tests::connect_unix(path, SOCK_STREAM).is_open(); }));
-  CHECK(local->run(session).error().code == Errc::unavailable);
+  CHECK(make(local_yaml)->run(session).error().code == Errc::unavailable);
   tests::write_file(folder.path() / "f", "precious");
   const auto file = make(fmt::format("listen: unix://{}/f\n", folder.path().string()));
   CHECK(file->run(session).error().code == Errc::unavailable);

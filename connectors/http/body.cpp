@@ -12,10 +12,6 @@ namespace {
 using support::Format;
 using support::TimeForm;
 
-bool is_same_word(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
-}
-
 /// "text/plain; charset=utf-8" without what follows the type.
 std::string_view media_type(std::string_view content_type) {
   const std::string_view type = content_type.substr(0, content_type.find(';'));
@@ -34,6 +30,10 @@ std::optional<Format> format_of(std::string_view path, std::string_view content_
 }
 
 }  // namespace
+
+bool is_same_word(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
 
 std::optional<support::DecodeOptions> body_options(const Settings& settings, std::string_view path,
                                                    std::string_view content_type) {

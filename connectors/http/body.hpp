@@ -9,6 +9,9 @@
 
 namespace penstock::connectors::http {
 
+/// Names of types and encodings are compared without regard to case.
+bool is_same_word(std::string_view a, std::string_view b);
+
 /// How a body is to be read; nothing: a content type that is not taken.
 std::optional<support::DecodeOptions> body_options(const Settings& settings, std::string_view path,
                                                    std::string_view content_type);

@@ -289,8 +289,8 @@ Answer Server::Core::first_answer(MHD_Connection* connection, std::string_view u
   }
   bucket_.take(1, now_us);
   const std::string_view encoding = header(connection, "Content-Encoding");
-  request.is_gzip = encoding == "gzip" || encoding == "deflate";
-  if (!request.is_gzip && !encoding.empty() && encoding != "identity") {
+  request.is_gzip = is_same_word(encoding, "gzip") || is_same_word(encoding, "deflate");
+  if (!request.is_gzip && !encoding.empty() && !is_same_word(encoding, "identity")) {
     return refuse(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "content encodings taken: gzip, deflate");
   }
   const auto decode = body_options(settings_, url, header(connection, "Content-Type"));

@@ -83,6 +83,7 @@ class Show:
         self.streams = {}
         self.shown = {}  # stream -> the second in which a line of it was shown last
         self.stopping = threading.Event()
+        self.receiving = threading.Event()
 
     def start_broker(self):
         config = self.dir / "mosquitto.conf"
@@ -115,6 +116,9 @@ class Show:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
         threading.Thread(target=self.show_events, daemon=True).start()
         threading.Thread(target=self.show_lines, args=(self.receiver.stderr, "receive", "1;32"), daemon=True).start()
+        # The broker keeps nothing for a receiver that it does not know yet.
+        if not self.receiving.wait(PATIENCE_S):
+            raise SystemExit("the receiver does not connect")
         self.agent = subprocess.Popen([self.arguments.agent, "run", "-c", config], env=environment,
                                       stderr=subprocess.PIPE, text=True, start_new_session=True)
         threading.Thread(target=self.show_lines, args=(self.agent.stderr, "agent", "2"), daemon=True).start()
@@ -124,6 +128,8 @@ class Show:
     def show_lines(self, pipe, who, color):
         for line in pipe:
             self.screen.line(f"{who:8} {line.rstrip()}", color)
+            if who == "receive" and line.startswith("connected:"):
+                self.receiving.set()
 
     def show_events(self):
         for line in self.receiver.stdout:

@@ -75,6 +75,18 @@ class Agent:
         except ValueError:
             return None
 
+    def receive(self, port, *options, out="receive.out", err="receive.err"):
+        """`penstock receive` with its output in files of the folder; subscribed when this returns: the broker keeps nothing for a
+        receiver that it does not know yet."""
+        command = [self.binary, "receive", "--broker", f"mqtt://127.0.0.1:{port}", *map(str, options)]
+        with open(self.folder / out, "wb") as printed, open(self.folder / err, "wb") as told:
+            process = subprocess.Popen(command, stdout=printed, stderr=told)
+        if not wait_until(lambda: b"connected: broker=" in (self.folder / err).read_bytes(), 60):
+            process.kill()
+            process.wait()
+            raise AssertionError(f"the receiver does not connect: {(self.folder / err).read_text(encoding='utf-8')}")
+        return process
+
     def log_tail(self, lines=40):
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 

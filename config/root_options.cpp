@@ -1,5 +1,6 @@
 // The option tables of the fixed sections.
 #include "config/agent_config.hpp"
+#include "config/tls_options.hpp"
 
 namespace penstock::config {
 namespace {
@@ -110,18 +111,9 @@ constexpr Option buffer_options[] = {
 };
 
 constexpr Option tls_options[] = {
-    {.name = "ca",
-     .type = OptionType::text,
-     .doc = "PEM file of the authorities to trust; the system's unless given",
-     .example = "/etc/penstock/tls/ca.pem"},
-    {.name = "cert",
-     .type = OptionType::text,
-     .doc = "PEM file of our certificate, if the broker asks for one",
-     .example = "/etc/penstock/tls/gw-7.pem"},
-    {.name = "key",
-     .type = OptionType::text,
-     .doc = "PEM file of its key",
-     .example = "/etc/penstock/tls/gw-7.key"},
+    tls_ca_option,
+    tls_cert_option,
+    tls_key_option,
     {.name = "key_password",
      .type = OptionType::secret,
      .doc = "Password of an encrypted key, read at each connect",
@@ -130,10 +122,7 @@ constexpr Option tls_options[] = {
      .type = OptionType::text_list,
      .doc = "Protocols named in the handshake (ALPN), for brokers that share port 443 with others",
      .example = "[\"mqtt\"]"},
-    {.name = "insecure",
-     .type = OptionType::boolean,
-     .doc = "Check neither the broker's certificate nor its name: for tests",
-     .default_text = "false"},
+    tls_insecure_option,
 };
 
 constexpr Option batch_options[] = {

@@ -5,6 +5,7 @@
 #include "agent/base/log.hpp"
 #include "agent/base/text.hpp"
 #include "config/broker.hpp"
+#include "config/tls_options.hpp"
 #include "connectors/support/decode_options.hpp"
 
 namespace penstock::connectors::mqtt {
@@ -17,24 +18,8 @@ constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
 constexpr std::string_view qos_names[] = {"0", "1", "2"};
 constexpr std::string_view retained_names[] = {"always", "once", "never"};  // as RetainHandling
 
-constexpr Option tls_options[] = {
-    {.name = "ca",
-     .type = OptionType::text,
-     .doc = "PEM file of the authorities to trust; the system's unless given",
-     .example = "/etc/penstock/tls/ca.pem"},
-    {.name = "cert",
-     .type = OptionType::text,
-     .doc = "PEM file of our certificate and its chain, if the broker asks for one",
-     .example = "/etc/penstock/tls/gw-7.pem"},
-    {.name = "key",
-     .type = OptionType::text,
-     .doc = "PEM file of its key",
-     .example = "/etc/penstock/tls/gw-7.key"},
-    {.name = "insecure",
-     .type = OptionType::boolean,
-     .doc = "check neither the broker's certificate nor its name: for tests",
-     .default_text = "false"},
-};
+constexpr Option tls_options[] = {config::tls_ca_option, config::tls_cert_option,
+                                  config::tls_key_option, config::tls_insecure_option};
 
 constexpr Option option_table[] = {
     {.name = "broker",

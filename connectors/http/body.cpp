@@ -18,6 +18,11 @@ std::string_view media_type(std::string_view content_type) {
   return type.substr(0, type.find_last_not_of(' ') + 1);
 }
 
+// Names of types and encodings are compared without regard to case.
+bool is_same_word(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
 std::optional<Format> format_of(std::string_view path, std::string_view content_type) {
   if (path.ends_with("/write")) return Format::influx;
   const std::string_view type = media_type(content_type);
@@ -30,10 +35,6 @@ std::optional<Format> format_of(std::string_view path, std::string_view content_
 }
 
 }  // namespace
-
-bool is_same_word(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
-}
 
 std::optional<support::DecodeOptions> body_options(const Settings& settings, std::string_view path,
                                                    std::string_view content_type) {
@@ -61,6 +62,14 @@ bool set_precision(std::string_view precision, support::DecodeOptions& options) 
 bool takes_path(const Settings& settings, std::string_view path) {
   if (!settings.path.ends_with('*')) return path == settings.path;
   return path.starts_with(std::string_view(settings.path).substr(0, settings.path.size() - 1));
+}
+
+std::optional<Packing> packing_of(std::string_view content_encoding) {
+  if (content_encoding.empty() || is_same_word(content_encoding, "identity")) return Packing::none;
+  if (is_same_word(content_encoding, "gzip") || is_same_word(content_encoding, "deflate")) {
+    return Packing::gzip_or_zlib;
+  }
+  return std::nullopt;
 }
 
 Unpacked unpack(std::string_view packed, std::size_t bytes_max, std::string& out) {

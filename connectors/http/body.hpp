@@ -9,9 +9,6 @@
 
 namespace penstock::connectors::http {
 
-/// Names of types and encodings are compared without regard to case.
-bool is_same_word(std::string_view a, std::string_view b);
-
 /// How a body is to be read; nothing: a content type that is not taken.
 std::optional<support::DecodeOptions> body_options(const Settings& settings, std::string_view path,
                                                    std::string_view content_type);
@@ -22,6 +19,10 @@ bool set_precision(std::string_view precision, support::DecodeOptions& options);
 
 /// Whether requests to `path` are for us.
 bool takes_path(const Settings& settings, std::string_view path);
+
+/// What a Content-Encoding asks of us; nothing: one that is not taken.
+enum class Packing { none, gzip_or_zlib };
+std::optional<Packing> packing_of(std::string_view content_encoding);
 
 enum class Unpacked { ok, too_long, broken };
 /// gzip or zlib, one or more members.

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "connectors/support/decoder.hpp"
+#include "connectors/http/body.hpp"
 
 namespace penstock::connectors::http {
 
@@ -22,8 +22,8 @@ struct Answer {
 struct Request {
   enum class State { receiving, waiting, answered } state = State::receiving;
   MHD_Connection* connection = nullptr;
-  std::int64_t deadline_us = 0;  ///< for what the state waits for
-  bool is_gzip = false;
+  std::int64_t deadline_us = 0;     ///< for what the state waits for
+  Packing packing = Packing::none;  ///< of the body
   support::DecodeOptions decode;
   std::string idempotency_key;
   std::string body;

@@ -58,8 +58,6 @@ class Server::Core {
     say_farewell();
     for (MHD_Daemon* daemon : daemons_) ::MHD_stop_daemon(daemon);
   }
-  Core(const Core&) = delete;
-  Core& operator=(const Core&) = delete;
 
   Result<void> open() {
     for (const support::ListenAddress& address : settings_.addresses) PENSTOCK_TRY(open(address));
@@ -262,8 +260,11 @@ void Server::Core::on_completed(void* core, MHD_Connection* connection, void** r
 void Server::Core::on_connection(void* core, MHD_Connection* connection, void**,
                                  MHD_ConnectionNotificationCode code) {
   Core& self = *static_cast<Core*>(core);
+  if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+    self.idle_.erase(connection);
+    return;
+  }
   self.idle_[connection] = self.clock_.steady_us() + self.settings_.idle_time.count();
-  if (code == MHD_CONNECTION_NOTIFY_CLOSED) self.idle_.erase(connection);
 }
 
 Answer Server::Core::refuse(unsigned status, std::string text, unsigned retry_s) {
@@ -288,11 +289,11 @@ Answer Server::Core::first_answer(MHD_Connection* connection, std::string_view u
     return refuse(MHD_HTTP_TOO_MANY_REQUESTS, "more than max_requests_per_second", 1);
   }
   bucket_.take(1, now_us);
-  const std::string_view encoding = header(connection, "Content-Encoding");
-  request.is_gzip = is_same_word(encoding, "gzip") || is_same_word(encoding, "deflate");
-  if (!request.is_gzip && !encoding.empty() && !is_same_word(encoding, "identity")) {
+  const auto packing = packing_of(header(connection, "Content-Encoding"));
+  if (!packing) {
     return refuse(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "content encodings taken: gzip, deflate");
   }
+  request.packing = *packing;
   const auto decode = body_options(settings_, url, header(connection, "Content-Type"));
   if (!decode) {
     return refuse(MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
@@ -357,7 +358,7 @@ MHD_Result Server::Core::finish(Request& request) {
 /// status 0: left at the desk.
 Answer Server::Core::take_body(Request& request) {
   std::string_view body = request.body;
-  if (request.is_gzip) {
+  if (request.packing != Packing::none) {
     const Unpacked unpacked = unpack(body, settings_.body_bytes_max, unpacked_);
     if (unpacked == Unpacked::too_long) {
       return refuse(MHD_HTTP_CONTENT_TOO_LARGE, "the unpacked body is longer than body_bytes_max");

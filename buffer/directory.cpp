@@ -37,9 +37,10 @@ std::string user_name(uid_t uid) {
   return std::to_string(uid);
 }
 
-/// "unavailable" with whose directory it is, which is what most often is wrong.
+/// "unavailable" with whose directory it is, where rights are what is wrong.
 Error denied(const fs::path& path, int err) {
   Error error = errno_error(fmt::format("buffer directory {}", path.string()), err);
+  if (err != EACCES && err != EPERM) return error;
   struct stat info = {};
   fs::path owned = path;
   while (::stat(owned.c_str(), &info) != 0) {

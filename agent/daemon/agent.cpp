@@ -63,9 +63,7 @@ Agent::Agent(const config::LoadedConfig& config)
 Agent::~Agent() = default;
 
 StartError Agent::open(std::vector<BuiltConnector> connectors, const fs::path& socket) {
-  StartError error = open_store();
-  if (error.exit_code != exit_ok) return error;
-  error = open_rest(std::move(connectors), socket);
+  StartError error = open_rest(std::move(connectors), socket);
   if (error.exit_code != exit_ok) {
     sessions_.clear();
     forwarder_.reset();
@@ -89,6 +87,7 @@ StartError Agent::open_store() {
   if (const auto marked = buffer::mark_crashes_in(path); !marked.ok()) {
     log_.warn("event=buffer_warning text={}", penstock::quoted(marked.error().text));
   }
+  open_report_ = {};
   auto store = buffer::Store::open(store_options(config_.values), open_report_);
   // A tool that reads a closed buffer is soon done; it must not keep the agent from starting.
   for (milliseconds waited{0}; !store.ok() && is_buffer_held(path) && waited < lock_patience;
@@ -101,7 +100,8 @@ StartError Agent::open_store() {
     store_ = std::move(store).value();
     return {};
   }
-  return {exit_code_of_open(path, store.error()), store.error().text};
+  return {exit_code_of_open(path, store.error()), store.error().text,
+          may_pass(path, store.error())};
 }
 
 StartError Agent::open_control(const fs::path& socket) {

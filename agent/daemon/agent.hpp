@@ -23,11 +23,12 @@ namespace penstock::daemon {
 struct StartError {
   int exit_code = 0;  ///< 0: it did
   std::string text;
+  bool may_pass = false;  ///< waiting may help: a disk that is full, read-only or failing
 };
 
 /// Data flows store <- intake <- sessions <- connectors, and store -> forwarder. It starts from the
 /// store on and stops from the connectors on, so that nothing that was taken stays behind.
-/// Life cycle: open, start, stop; each once. Thread: main.
+/// Life cycle: open_store, open, start, stop. Thread: main.
 class Agent {
  public:
   static constexpr std::chrono::seconds stop_grace{5};  ///< for the connectors
@@ -40,7 +41,9 @@ class Agent {
   Agent& operator=(const Agent&) = delete;
   ~Agent();
 
-  /// Opens store and control socket and builds the rest; starts no thread.
+  /// May be called again after an error that may pass.
+  StartError open_store();
+  /// Opens the control socket and builds the rest; starts no thread.
   StartError open(std::vector<BuiltConnector> connectors, const std::filesystem::path& socket);
   void start();
   /// The exit code. If a connector ignores the stop, the process ends inside, after the store is
@@ -48,7 +51,6 @@ class Agent {
   int stop();
 
  private:
-  StartError open_store();
   StartError open_rest(std::vector<BuiltConnector> connectors, const std::filesystem::path& socket);
   StartError open_control(const std::filesystem::path& socket);
   StartError open_forwarder();

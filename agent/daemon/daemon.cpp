@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <csignal>
 #include <limits>
+#include <optional>
+#include <string>
 
 #include "agent/base/log.hpp"
 #include "agent/daemon/agent.hpp"
@@ -17,6 +19,8 @@ namespace {
 
 /// glibc gives each thread an arena of its own otherwise, and keeps what they free.
 constexpr int malloc_arenas_max = 2;
+constexpr std::int64_t store_retry_first_us = 200'000;
+constexpr std::int64_t store_retry_last_us = 5'000'000;
 
 /// Milliseconds for poll(2), rounded up; -1 for ever.
 int poll_timeout_ms(std::int64_t until_us) {
@@ -26,26 +30,50 @@ int poll_timeout_ms(std::int64_t until_us) {
       std::min<std::int64_t>((left_us + 999) / 1000, std::numeric_limits<int>::max()));
 }
 
-/// Until stop is asked for, or `run_for` is over.
-void wait_for_stop(Signals& signals, std::chrono::microseconds run_for, Log& log) {
-  const std::int64_t until_us =
-      run_for.count() == 0 ? 0 : system_clock().steady_us() + run_for.count();
+/// True: stop was asked for. False: it is `until_us` (0: never).
+bool wait_for_stop(Signals& signals, std::int64_t until_us, Log& log) {
   while (true) {
     pollfd waited{signals.fd(), POLLIN, 0};
     const int ready = ::poll(&waited, 1, poll_timeout_ms(until_us));
-    if (ready == 0 && system_clock().steady_us() >= until_us) {
-      log.info("event=time_is_over");
-      return;
-    }
+    if (ready == 0 && system_clock().steady_us() >= until_us) return false;
     while (const auto signal = signals.next()) {
       if (*signal != SIGHUP) {
         log.info("event=signal signal={}", *signal == SIGINT ? "SIGINT" : "SIGTERM");
-        return;
+        return true;
       }
       log.info(
           "event=hangup text=\"the configuration is read at start only: restart to apply it\"");
     }
   }
+}
+
+/// A daemon that ended here would only be started again and again: it waits for the disk. Returns
+/// the exit code of an agent that is not to start; nullopt once the store is open.
+std::optional<int> open_store(Agent& agent, Signals& signals, std::int64_t until_us, Log& log) {
+  std::string told;
+  for (std::int64_t wait_us = store_retry_first_us;;) {
+    const StartError error = agent.open_store();
+    if (error.exit_code == exit_ok) break;
+    if (!error.may_pass) {
+      log.error("event=not_started error={}", penstock::quoted(error.text));
+      return error.exit_code;
+    }
+    if (error.text != told) {
+      told = error.text;
+      log.error("event=buffer_not_open effect=\"tried again until it opens\" error={}",
+                penstock::quoted(error.text));
+    }
+    const std::int64_t next_us = system_clock().steady_us() + wait_us;
+    const bool is_last = until_us != 0 && until_us <= next_us;
+    if (wait_for_stop(signals, is_last ? until_us : next_us, log)) return exit_ok;
+    if (is_last) {
+      log.info("event=time_is_over");
+      return error.exit_code;
+    }
+    wait_us = std::min(2 * wait_us, store_retry_last_us);
+  }
+  if (!told.empty()) log.info("event=buffer_opens_again");
+  return std::nullopt;
 }
 
 }  // namespace
@@ -60,13 +88,16 @@ int run_daemon(const config::LoadedConfig& config, std::vector<BuiltConnector> c
     return exit_internal;
   }
   Agent agent(config);
+  const std::int64_t until_us =
+      options.run_for.count() == 0 ? 0 : system_clock().steady_us() + options.run_for.count();
+  if (const auto code = open_store(agent, *signals, until_us, log)) return *code;
   if (const StartError error = agent.open(std::move(connectors), options.socket);
       error.exit_code != exit_ok) {
     log.error("event=not_started error={}", penstock::quoted(error.text));
     return error.exit_code;
   }
   agent.start();
-  wait_for_stop(*signals, options.run_for, log);
+  if (!wait_for_stop(*signals, until_us, log)) log.info("event=time_is_over");
   signals->end_at_once_from_now_on();
   return agent.stop();
 }

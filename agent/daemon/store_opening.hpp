@@ -17,6 +17,10 @@ buffer::StoreOptions store_options(const config::AgentConfig& config);
 /// exit_permission, exit_data (a newer format, damage), exit_cannot_create or exit_io.
 int exit_code_of_open(const std::filesystem::path& buffer_dir, const Error& error);
 
+/// Whether the disk may be the cause, so that the same may succeed later: it is full, read-only or
+/// fails. Not so for rights, damage, another process, or a place where no directory can be.
+bool may_pass(const std::filesystem::path& buffer_dir, const Error& error);
+
 /// Whether a process holds the buffer's lock.
 bool is_buffer_held(const std::filesystem::path& buffer_dir);
 

@@ -1,5 +1,7 @@
 #include "agent/pipeline/batcher.hpp"
 
+#include <algorithm>
+
 #include "agent/base/assert.hpp"
 
 namespace penstock::pipeline {
@@ -10,9 +12,13 @@ constexpr std::size_t row_bytes = 64;
 
 }  // namespace
 
-Batcher::StreamIndex Batcher::add_stream(const buffer::StreamState& state, EventHead head) {
-  streams_.push_back(
-      {.id = state.id, .next_seq = state.next_seq, .event_start = 0, .head = std::move(head)});
+Batcher::StreamIndex Batcher::add_stream(const buffer::StreamState& state, EventHead head,
+                                         bool waits) {
+  streams_.push_back({.id = state.id,
+                      .next_seq = state.next_seq,
+                      .event_start = 0,
+                      .head = std::move(head),
+                      .waits = waits});
   return static_cast<StreamIndex>(streams_.size() - 1);
 }
 
@@ -71,6 +77,7 @@ void Batcher::seal(Stream& stream) {
   sealed.row.seq = stream.next_seq - stream.open_count;
   sealed.row.count = stream.open_count;
   sealed.text = stream.open;
+  sealed.waits = stream.waits;
   rows_.push_back(sealed);
   bytes_ += row_bytes;
   stream.open = none;
@@ -87,6 +94,7 @@ void Batcher::add_loss(StreamIndex index, const Loss& loss) {
   sealed.row.loss_reason = static_cast<std::uint8_t>(loss.reason);
   sealed.row.loss_is_exact = loss.is_exact;
   sealed.row.time_unix_us = loss.time_unix_us;
+  sealed.waits = stream.waits;
   rows_.push_back(sealed);
   bytes_ += row_bytes;
   stream.next_seq += loss.count;
@@ -118,6 +126,39 @@ void Batcher::clear() {
   view_.clear();
   bytes_ = 0;
   event_count_ = 0;
+}
+
+void Batcher::put_off() {
+  PENSTOCK_ASSERT(open_.empty());
+  for (SealedRow& sealed : rows_) {
+    if (!sealed.waits) continue;
+    PutOffRow& row = put_off_.emplace_back();
+    row.row = sealed.row;
+    if (sealed.text != none) row.text = std::move(texts_[static_cast<std::size_t>(sealed.text)]);
+  }
+  std::erase_if(rows_, [](const SealedRow& sealed) { return sealed.waits; });
+  bytes_ = 0;
+  event_count_ = 0;
+  for (const SealedRow& sealed : rows_) {
+    bytes_ += row_bytes;
+    if (sealed.text == none) continue;
+    bytes_ += texts_[static_cast<std::size_t>(sealed.text)].size();
+    event_count_ += sealed.row.count;
+  }
+}
+
+void Batcher::take_back() {
+  for (PutOffRow& row : put_off_) {
+    SealedRow& sealed = rows_.emplace_back();
+    sealed.row = row.row;
+    sealed.waits = true;
+    bytes_ += row_bytes + row.text.size();
+    if (row.row.kind != buffer::RowKind::batch) continue;
+    event_count_ += row.row.count;
+    texts_.push_back(std::move(row.text));
+    sealed.text = static_cast<std::int32_t>(texts_.size() - 1);
+  }
+  put_off_.clear();
 }
 
 }  // namespace penstock::pipeline

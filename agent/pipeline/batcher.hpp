@@ -36,8 +36,10 @@ class Batcher {
 
   explicit Batcher(BatchLimits limits) : limits_(limits) {}
 
-  /// state: as the store has it. head: the stream's opening members.
-  StreamIndex add_stream(const buffer::StreamState& state, EventHead head);
+  /// state: as the store has it. head: the stream's opening members. waits: its rows can be put
+  /// off.
+  StreamIndex add_stream(const buffer::StreamState& state, EventHead head, bool waits = false);
+  void set_waits(StreamIndex stream, bool waits) { streams_[stream].waits = waits; }
   std::size_t stream_count() const { return streams_.size(); }
   const EventHead& head(StreamIndex stream) const { return streams_[stream].head; }
   /// The number that the next event or loss gets.
@@ -59,6 +61,12 @@ class Batcher {
   std::span<const buffer::NewRow> seal_all();
   void clear();
 
+  /// Leaves the rows of streams that wait out of what seal_all() and the counts are about, until
+  /// take_back(). Only when all is sealed.
+  void put_off();
+  void take_back();
+  bool has_put_off() const { return !put_off_.empty(); }
+
  private:
   static constexpr std::int32_t none = -1;
   struct Stream {
@@ -68,10 +76,16 @@ class Batcher {
     std::uint32_t open_count = 0;
     std::size_t event_start = 0;  // in the open batch, of the event being written
     EventHead head;
+    bool waits = false;
   };
   struct SealedRow {
     buffer::NewRow row;  // its value is set by seal_all(): texts_ may still move
     std::int32_t text = none;
+    bool waits = false;
+  };
+  struct PutOffRow {
+    buffer::NewRow row;
+    std::string text;
   };
 
   std::string new_text();
@@ -84,6 +98,7 @@ class Batcher {
   std::vector<std::string> texts_;  // of this commit
   std::vector<std::string> spares_;
   std::vector<SealedRow> rows_;
+  std::vector<PutOffRow> put_off_;
   std::vector<StreamIndex> open_;  // streams that opened a batch, in that order; may repeat
   std::vector<buffer::NewRow> view_;
   std::size_t bytes_ = 0;

@@ -71,7 +71,7 @@ Collector::Lane& Collector::lane_of(Source& source) {
 /// Takes chunks until there are none, or enough for a commit. An error leaves the chunk queued.
 Result<void> Collector::collect(bool is_last) {
   PENSTOCK_TRY(collect_own());
-  while (!is_full() && (is_last || !inbox_.is_flush_ready(is_holding_back_))) {
+  while (!is_full() && (is_last || !is_flush_ready())) {
     if (!inbox_.take(is_holding_back_, taken_)) break;
     if (auto added = add(lane_of(*taken_.source), taken_.chunk, ClockMembers::none); !added.ok()) {
       inbox_.put_back(taken_);
@@ -113,7 +113,7 @@ Result<void> Collector::add(Lane& lane, const Chunk& chunk, ClockMembers clock) 
   PENSTOCK_TRY(find_routes(lane, chunk));
   encode(lane, chunk, clock);
   add_positions(lane, chunk);
-  ++chunks_;
+  ++(lane.source->waits() ? waiting_chunks_ : chunks_);
   const std::int64_t now_us = clock_.steady_us();
   if (chunk.events().empty()) {
     pace_.note_idle_work(now_us);
@@ -166,9 +166,12 @@ Result<Batcher::StreamIndex> Collector::open_stream(const Lane& lane, std::strin
                       store_.open_stream(name, source.priority, source.when_full));
   ++lane.source->streams;
   // A stream of an earlier session may have numbers that are given but not yet durable.
-  if (const auto known = streams_.find(name); known != streams_.end()) return known->second;
-  const Batcher::StreamIndex stream =
-      batcher_.add_stream(state, EventHead(options_.device, name, store_.epoch()));
+  if (const auto known = streams_.find(name); known != streams_.end()) {
+    batcher_.set_waits(known->second, lane.source->waits());
+    return known->second;
+  }
+  const Batcher::StreamIndex stream = batcher_.add_stream(
+      state, EventHead(options_.device, name, store_.epoch()), lane.source->waits());
   streams_.emplace(name, stream);
   return stream;
 }

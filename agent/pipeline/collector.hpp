@@ -20,6 +20,7 @@
 #include "agent/pipeline/clock_watch.hpp"
 #include "agent/pipeline/day_total.hpp"
 #include "agent/pipeline/encoder.hpp"
+#include "agent/pipeline/episode.hpp"
 #include "agent/pipeline/inbox.hpp"
 #include "agent/pipeline/intake.hpp"
 #include "agent/pipeline/pace.hpp"
@@ -36,11 +37,12 @@ struct StringHash {
 
 /// A commit holds whole chunks, all batches made of them and the last position of every part; it is
 /// stored completely before the next chunk is taken. A commit that fails is tried again with the
-/// same bytes, and nothing else happens meanwhile.
+/// same bytes, and nothing else happens meanwhile. But when it is refused for want of room, what
+/// came from sources that wait is put off: the others go on, and it is offered again after a while.
 ///
 ///   collecting --due, full or flush--> committing --ok--> collecting
-///                                          ^  | failed
-///                                          +--+ after a back-off
+///                                       ^  |  | full: without what is put off
+///                                       +--+--+ failed: after a back-off
 ///
 /// Threads: stats and agent_events: any. The rest: one.
 class Collector {
@@ -93,10 +95,15 @@ class Collector {
 
   // collector_commit.cpp
   void look_at_store();
+  bool is_flush_ready() const { return inbox_.is_flush_ready(is_holding_back_, is_put_off_); }
   bool is_commit_due();
   void begin_commit();
+  void gather();
   bool try_commit();
+  void put_off(const Error& error);
   void store_failed(const Error& error);
+  void tell_failure(const Error& error);
+  void tell_whether_over();
   void commit_succeeded(const buffer::CommitReport& report, std::int64_t began_us);
   void publish_positions();
   void tell_losses(const buffer::CommitReport& report);
@@ -124,16 +131,23 @@ class Collector {
 
   // Of the commit being collected or repeated.
   std::size_t position_bytes_ = 0;
-  std::uint64_t chunks_ = 0;
+  std::uint64_t chunks_ = 0;  // of sources that do not wait
+  std::uint64_t waiting_chunks_ = 0;
   bool is_committing_ = false;
   bool is_stretched_ = false;
   std::span<const buffer::NewRow> rows_;
   std::vector<buffer::NewPosition> new_positions_;
 
-  std::uint32_t failures_ = 0;    // of the store, in a row
-  Errc failure_ = Errc::stopped;  // logged last
-  std::int64_t failing_since_us_ = 0;
-  std::int64_t retry_us_ = 0;  // nothing is done before
+  std::uint32_t failures_ = 0;  // of the store, in a row
+  std::int64_t retry_us_ = 0;   // nothing is done before
+  Episode failing_;
+  Episode nearly_full_;
+  std::uint64_t episode_failures_ = 0;
+  unsigned told_failures_ = 0;  // of this episode: a bit for each Errc
+  // What came from sources that wait is left out of commits, and offered again from then on.
+  bool is_put_off_ = false;
+  std::uint32_t put_offs_ = 0;  // in a row
+  std::int64_t offer_us_ = 0;
   std::uint64_t untold_dropped_ = 0;
   std::uint64_t untold_expired_ = 0;
   std::int64_t losses_told_us_ = 0;

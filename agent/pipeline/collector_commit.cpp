@@ -17,6 +17,9 @@ constexpr microseconds idle_poll{3'000'000};
 /// The disk's free space is looked at this often while sources wait for it.
 constexpr microseconds holding_back_poll{500'000};
 
+/// In the `_agent` event: what the store is.
+std::string_view state_of(Errc code) { return code == Errc::full ? "full" : "failing"; }
+
 microseconds retry_delay(Errc code, std::uint32_t failures) {
   constexpr microseconds first{100'000};
   // Acknowledgements make room soon; a disk that refuses takes longer.
@@ -43,43 +46,59 @@ microseconds Collector::step() {
 }
 
 Result<void> Collector::finish(int attempts_max, std::chrono::milliseconds pause) {
+  // A slow disk makes attempts long.
+  const std::int64_t end_us =
+      clock_.steady_us() + microseconds(pause).count() * std::max(attempts_max, 0);
   for (int attempt = 1;; ++attempt) {
     if (!is_committing_) {
       look_at_store();
       if (auto collected = collect(true); !collected.ok()) {
         store_failed(collected.error());
       } else {
-        if (chunks_ == 0) return {};
+        if (chunks_ + waiting_chunks_ == 0) return {};
+        offer_us_ = 0;
         begin_commit();
       }
     }
-    if (is_committing_ && try_commit()) {
+    const bool is_done = is_committing_ && try_commit();
+    if (is_done && !is_put_off_) {
       attempt = 0;
       continue;
     }
-    if (attempt >= attempts_max) {
-      return Error{Errc::unavailable, fmt::format("{} events could not be stored: {}",
-                                                  batcher_.event_count(), stats().last_error)};
-    }
-    inbox_.wait(pause);
+    if (attempt >= attempts_max || (attempt > 1 && clock_.steady_us() > end_us)) break;
+    if (!is_done) inbox_.wait(pause);
   }
+  if (is_put_off_ && !is_committing_) {
+    log_.warn("event=not_stored chunks={} effect=\"sources that can be read again give it again\"",
+              waiting_chunks_);
+    return {};
+  }
+  return Error{Errc::unavailable, fmt::format("{} events could not be stored: {}",
+                                              batcher_.event_count(), stats().last_error)};
 }
 
 void Collector::look_at_store() {
   const std::int64_t now_us = clock_.steady_us();
-  const bool was_holding_back = std::exchange(is_holding_back_, store_.is_nearly_full());
-  if (is_holding_back_ != was_holding_back) {
-    if (is_holding_back_) {
+  is_holding_back_ = is_put_off_ || store_.is_nearly_full();
+  switch (nearly_full_.note(is_holding_back_, now_us)) {
+    case Episode::Change::none: break;
+    case Episode::Change::began:
       log_.warn("event=buffer_nearly_full effect=\"sources that wait rather than lose do\"");
-    } else {
+      agent_events_.emit("buffer", {{"state", std::string_view("nearly_full")}});
+      break;
+    case Episode::Change::ended:
       log_.info("event=buffer_has_room");
-    }
+      agent_events_.emit("buffer", {{"state", std::string_view("has_room")}});
+      break;
+  }
+  tell_whether_over();
+  {
     const std::lock_guard lock(stats_mutex_);
     stats_.is_holding_back = is_holding_back_;
   }
   if (!store_.has_pending_trims()) return;
   // Sources wait for the room that the trims will make.
-  if (inbox_.has_held(is_holding_back_)) {
+  if (is_put_off_ || inbox_.has_held(is_holding_back_)) {
     pace_.note_rows(now_us);
   } else {
     pace_.note_idle_work(now_us);
@@ -87,8 +106,9 @@ void Collector::look_at_store() {
 }
 
 bool Collector::is_commit_due() {
-  if (is_full() || inbox_.is_flush_ready(is_holding_back_)) return true;
+  if (is_full() || is_flush_ready()) return true;
   const std::int64_t now_us = clock_.steady_us();
+  if (is_put_off_ && now_us >= offer_us_) return true;
   return now_us >= pace_.due_us(now_us, batcher_.bytes());
 }
 
@@ -96,25 +116,60 @@ microseconds Collector::time_to_next_step() {
   const bool is_waited_for = is_holding_back_ || inbox_.has_held(false);
   const microseconds poll = is_waited_for ? holding_back_poll : idle_poll;
   const std::int64_t now_us = clock_.steady_us();
-  const std::int64_t due_us = pace_.due_us(now_us, batcher_.bytes());
+  std::int64_t due_us = pace_.due_us(now_us, batcher_.bytes());
+  if (is_put_off_) due_us = std::min(due_us, offer_us_);
   return std::min(poll, microseconds(std::max(due_us - now_us, std::int64_t{0})));
 }
 
 void Collector::begin_commit() {
+  const std::int64_t now_us = clock_.steady_us();
+  if (is_put_off_ && now_us >= offer_us_) {
+    batcher_.take_back();
+    is_put_off_ = false;
+  }
+  gather();
+  // What is only offered again has drawn on the budget before.
+  is_stretched_ = pace_.has_work() && pace_.note_commit(now_us, batcher_.bytes());
+  is_committing_ = true;
+}
+
+/// The rows and positions of the commit: of all, or of all but those that are put off.
+void Collector::gather() {
   rows_ = batcher_.seal_all();
   new_positions_.clear();
   for (const auto& [source, lane] : lanes_) {
+    if (is_put_off_ && source->waits()) continue;
     for (const auto& [part, bytes] : lane->positions) {
       new_positions_.push_back({source->owner, part, bytes});
     }
   }
-  is_stretched_ = pace_.note_commit(clock_.steady_us(), batcher_.bytes());
-  is_committing_ = true;
+}
+
+void Collector::put_off(const Error& error) {
+  batcher_.put_off();
+  position_bytes_ = 0;
+  is_put_off_ = is_holding_back_ = true;
+  offer_us_ = clock_.steady_us() + retry_delay(Errc::full, ++put_offs_).count();
+  {
+    const std::lock_guard lock(stats_mutex_);
+    ++stats_.commits_failed;
+    stats_.is_holding_back = true;
+  }
+  tell_failure(error);
+  gather();
 }
 
 bool Collector::try_commit() {
   const std::int64_t began_us = clock_.steady_us();
-  const auto report = store_.commit({rows_, new_positions_});
+  Result<buffer::CommitReport> report = store_.commit({rows_, new_positions_});
+  if (!report.ok() && report.error().code == Errc::full && waiting_chunks_ > 0 && !is_put_off_) {
+    put_off(report.error());
+    if (chunks_ == 0) {
+      is_committing_ = false;
+      return false;
+    }
+    report = store_.commit({rows_, new_positions_});
+  }
   if (!report.ok()) {
     store_failed(report.error());
     return false;
@@ -127,31 +182,50 @@ bool Collector::try_commit() {
 void Collector::store_failed(const Error& error) {
   ++failures_;
   retry_us_ = clock_.steady_us() + retry_delay(error.code, failures_).count();
-  if (failures_ == 1) failing_since_us_ = clock_.steady_us();
   {
     const std::lock_guard lock(stats_mutex_);
     if (failures_ == 1) stats_.retrying_since_unix_us = clock_.wall_us();
     ++stats_.commits_failed;
     stats_.last_error = error.text;
   }
-  if (failures_ > 1 && error.code == failure_) return;
-  failure_ = error.code;
+  tell_failure(error);
+}
+
+/// Each kind of failure once in an episode.
+void Collector::tell_failure(const Error& error) {
+  if (failing_.note(true, clock_.steady_us()) == Episode::Change::began) {
+    told_failures_ = 0;
+    episode_failures_ = 0;
+  }
+  ++episode_failures_;
+  const unsigned kind = 1U << static_cast<unsigned>(error.code);
+  if ((told_failures_ & kind) != 0) return;
+  told_failures_ |= kind;
   if (error.code == Errc::full) {
-    log_.warn("event=buffer_full effect=\"sources wait\" error={}", penstock::quoted(error.text));
+    log_.warn("event=buffer_full effect=\"sources that wait rather than lose do\" error={}",
+              penstock::quoted(error.text));
   } else {
     log_.error("event=commit_failed kind={} effect=\"tried again, sources wait\" error={}",
                to_string(error.code), penstock::quoted(error.text));
   }
+  agent_events_.emit("buffer",
+                     {{"state", state_of(error.code)}, {"error", std::string_view(error.text)}});
+}
+
+void Collector::tell_whether_over() {
+  if (failing_.note(false, clock_.steady_us()) != Episode::Change::ended) return;
+  const std::int64_t took_ms = (failing_.last_us() - failing_.began_us()) / 1000;
+  log_.info("event=commit_recovered after_ms={} failures={}", took_ms, episode_failures_);
+  agent_events_.emit("buffer", {{"state", std::string_view("recovered")},
+                                {"failures", episode_failures_},
+                                {"failing_ms", took_ms}});
 }
 
 void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_t began_us) {
   const std::int64_t now_us = clock_.steady_us();
-  if (failures_ > 0) {
-    log_.info("event=commit_recovered after_ms={} failures={}", (now_us - failing_since_us_) / 1000,
-              failures_);
-  }
   publish_positions();
   for (Source* source : inbox_.limited_sources()) {
+    if (is_put_off_ && source->waits()) continue;
     source->stored_bytes = store_.group_bytes(source->options.name);
     source->taken_bytes = 0;
   }
@@ -160,7 +234,7 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
   const auto took_us = static_cast<std::uint64_t>(now_us - began_us);
   {
     const std::lock_guard lock(stats_mutex_);
-    stats_.chunks += chunks_;
+    stats_.chunks += chunks_ + (is_put_off_ ? 0 : waiting_chunks_);
     stats_.events += batcher_.event_count();
     stats_.bytes += batcher_.bytes();
     stats_.batches += rows_.size();
@@ -183,6 +257,7 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
   failures_ = 0;
   retry_us_ = 0;
   chunks_ = 0;
+  if (!is_put_off_) waiting_chunks_ = put_offs_ = 0;
   position_bytes_ = 0;
   rows_ = {};
   batcher_.clear();
@@ -205,13 +280,16 @@ void Collector::tell_losses(const buffer::CommitReport& report) {
 void Collector::publish_positions() {
   std::vector<DurablePosition> durable;
   for (const auto& [source, lane] : lanes_) {
+    if (is_put_off_ && source->waits()) continue;
     for (const auto& [part, bytes] : lane->positions) {
       durable.push_back({lane->source, part, bytes});
     }
   }
   std::vector<const Source*> gone;
-  inbox_.made_durable(durable, gone);
-  for (const auto& [source, lane] : lanes_) lane->positions.clear();
+  inbox_.made_durable(durable, is_put_off_, gone);
+  for (const auto& [source, lane] : lanes_) {
+    if (!is_put_off_ || !source->waits()) lane->positions.clear();
+  }
   for (const Source* source : gone) lanes_.erase(source);
 }
 

@@ -25,7 +25,7 @@ Source::Source(SourceOptions source_options)
     : options(std::move(source_options)), owner(options.type + '\0' + options.name) {}
 
 bool Source::is_held(bool is_nearly_full) const {
-  if (options.when_full != buffer::WhenFull::block) return false;
+  if (!waits()) return false;
   const bool is_share_used =
       options.share_bytes_max != 0 && stored_bytes + taken_bytes >= options.share_bytes_max;
   return is_nearly_full || is_share_used;
@@ -153,7 +153,7 @@ void Inbox::recycle(Taken& taken) {
   if (source.spares.size() < spares_max) source.spares.push_back(std::move(taken.chunk));
 }
 
-void Inbox::made_durable(const std::vector<DurablePosition>& positions,
+void Inbox::made_durable(const std::vector<DurablePosition>& positions, bool is_some_put_off,
                          std::vector<const Source*>& gone) {
   const Lock lock(mutex_);
   for (const DurablePosition& position : positions) {
@@ -168,7 +168,7 @@ void Inbox::made_durable(const std::vector<DurablePosition>& positions,
     }
   }
   for (auto& source : sources_) {
-    if (source->durable == source->taken) continue;
+    if (source->durable == source->taken || (is_some_put_off && source->waits())) continue;
     source->durable = source->taken;
     source->changed.notify_all();
   }
@@ -179,11 +179,12 @@ void Inbox::made_durable(const std::vector<DurablePosition>& positions,
   });
 }
 
-bool Inbox::is_flush_ready(bool is_nearly_full) const {
+bool Inbox::is_flush_ready(bool is_nearly_full, bool is_some_put_off) const {
   const Lock lock(mutex_);
   bool is_waiting = false;
   for (const auto& source : sources_) {
     if (source->flush_target <= source->durable) continue;
+    if (is_some_put_off && source->waits()) continue;
     if (source->flush_target <= source->taken) {
       is_waiting = true;
     } else if (!source->is_held(is_nearly_full)) {

@@ -28,7 +28,9 @@ using Positions = std::map<std::string, std::string, std::less<>>;
 struct Source {
   explicit Source(SourceOptions source_options);
 
-  /// Whether its chunks stay queued for now: it would rather wait than lose any.
+  /// It would rather wait than lose anything.
+  bool waits() const { return options.when_full == buffer::WhenFull::block; }
+  /// Whether its chunks stay queued for now.
   bool is_held(bool is_nearly_full) const;
 
   const SourceOptions options;
@@ -101,13 +103,13 @@ class Inbox {
   void put_back(Taken& taken);
   /// Gives the memory of a chunk back.
   void recycle(Taken& taken);
-  /// All that was taken is durable. Forgets sources that are closed and done with; `gone` receives
-  /// them, as names of dead objects only.
-  void made_durable(const std::vector<DurablePosition>& positions,
+  /// All that was taken is durable, but what is put off: the chunks of sources that wait. Forgets
+  /// sources that are closed and done with; `gone` receives them, as names of dead objects only.
+  void made_durable(const std::vector<DurablePosition>& positions, bool is_some_put_off,
                     std::vector<const Source*>& gone);
   /// Whether a flush waits, and every chunk that a flush waits for has been taken (but those of
-  /// sources that are held back).
-  bool is_flush_ready(bool is_nearly_full) const;
+  /// sources that are held back). What is put off waits for something else.
+  bool is_flush_ready(bool is_nearly_full, bool is_some_put_off) const;
   /// Whether chunks are queued whose source is held.
   bool has_held(bool is_nearly_full) const;
   /// Those with a share of their own. Thread: intake, to which they stay valid until made_durable.

@@ -24,8 +24,9 @@ def run(*command):
 class Disk:
     """A file system of its own at `path`; needs root."""
 
-    def __init__(self, base, kind, size_mib):
+    def __init__(self, base, kind, size_mib, options=""):
         self.kind, self.size_mib = kind, size_mib
+        self.options = f",{options}" if options else ""
         self.path = pathlib.Path(base) / f"disk-{kind}"
         self.image = pathlib.Path(base) / f"disk-{kind}.img"
         self.path.mkdir()
@@ -42,10 +43,36 @@ class Disk:
 
     def mount(self):
         if self.kind == "tmpfs":
-            run("mount", "-t", "tmpfs", "-o", f"size={self.size_mib}m", "tmpfs", self.path)
+            run("mount", "-t", "tmpfs", "-o", f"size={self.size_mib}m{self.options}", "tmpfs", self.path)
         else:
-            run("mount", "-o", "loop", self.image, self.path)
+            run("mount", "-o", "loop" + self.options, self.image, self.path)
         return self
+
+    def remount(self, options):
+        run("mount", "-o", f"remount,{options}", self.path)
+
+    def fail(self):
+        """The file system is told that it has found an error (ext4)."""
+        device = os.path.basename(self.device())
+        pathlib.Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("penstock", encoding="ascii")
+
+    def device(self):
+        return next(line.split()[0] for line in pathlib.Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+                    if line.split()[1] == str(self.path))
+
+    def repair(self):
+        self.unmount()
+        subprocess.run(["e2fsck", "-fy", self.image], check=False, capture_output=True, env=dict(os.environ, PATH=SYSTEM_PATH))
+        self.mount()
+
+    def limit(self, is_limited):
+        """No more than what is there now and a little (btrfs)."""
+        if is_limited:
+            run("btrfs", "quota", "enable", self.path)
+            run("btrfs", "quota", "rescan", "-w", self.path)
+            run("btrfs", "qgroup", "limit", "8M", self.path)
+        else:
+            run("btrfs", "qgroup", "limit", "none", self.path)
 
     def unmount(self):
         run("umount", self.path)
@@ -62,8 +89,8 @@ class Disk:
     def ballast(self):
         return self.path / "ballast"
 
-    def fill(self):
-        """Others write until there is no block left."""
+    def fill(self, leave=0):
+        """Others write until there is no block left, or so many bytes."""
         with open(self.ballast, "ab", buffering=0) as ballast:
             for size in (1 << 20, 4096, 512):
                 try:
@@ -75,6 +102,12 @@ class Disk:
                 os.fsync(ballast.fileno())
             except OSError:
                 pass
+        if leave:
+            self.give_back(leave)
+
+    def give_back(self, size):
+        """Others free so many bytes."""
+        os.truncate(self.ballast, max(0, self.ballast.stat().st_size - size))
 
     def free(self):
         self.ballast.unlink()

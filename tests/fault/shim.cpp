@@ -1,7 +1,9 @@
 // LD_PRELOAD library that makes the n-th call of a kind fail, once or for a while. Armed by
 // fault_arm (a driver finds it by dlsym), or from the environment for a program that knows nothing
-// of it: FAULT_MODE (enospc, eio, …), FAULT_FOLDER, FAULT_FIRST, FAULT_COUNT. FAULT_SLOW_MS makes
-// each sync below FAULT_FOLDER take so long.
+// of it: FAULT_MODE (enospc, eio, …), FAULT_FOLDER, FAULT_FIRST, FAULT_COUNT; or FAULT_WHILE, and
+// calls fail as long as that file exists. While there is FAULT_SLOW_FLAG each sync below
+// FAULT_FOLDER takes FAULT_SLOW_MS more. FAULT_STOP_AT stops the process (SIGSTOP) before that many
+// writes and syncs, so that somebody can change the disk in the middle of a commit.
 #include "tests/fault/shim.hpp"
 
 #include <dlfcn.h>
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstdlib>
 #include <cstring>
@@ -39,6 +42,9 @@ Plan plan;
 char folder[folder_max];
 std::size_t folder_size = 0;
 long slow_ms = 0;
+const char* slow_flag = nullptr;
+const char* fails_while = nullptr;
+std::uint64_t stop_at = 0;
 Shared* shared = nullptr;
 std::atomic<bool> is_inside[fds_max];  // by descriptor: a file below the folder
 
@@ -57,6 +63,8 @@ bool concerns(Mode mode, Call call) {
     case Mode::eintr: return call != Call::map && call != Call::name;
     case Mode::torn:
     case Mode::lies: return call == Call::write;
+    case Mode::quota: return call == Call::write || call == Call::size;
+    case Mode::erofs: return call != Call::sync && call != Call::map;
     default: return false;
   }
 }
@@ -64,7 +72,9 @@ bool concerns(Mode mode, Call call) {
 int error_of(Mode mode, Call call) {
   switch (mode) {
     case Mode::enospc: return ENOSPC;
-    case Mode::edquot: return EDQUOT;
+    case Mode::edquot:
+    case Mode::quota: return EDQUOT;
+    case Mode::erofs: return EROFS;
     case Mode::emfile: return call == Call::map ? ENOMEM : EMFILE;
     case Mode::eintr: return EINTR;
     default: return EIO;
@@ -77,7 +87,17 @@ bool counts() {
   return number >= plan.first && number - plan.first < plan.count;
 }
 
-bool fails(Call call) { return concerns(plan.mode, call) && counts(); }
+bool is_there(const char* path) {
+  const int before = errno;
+  const bool found = ::access(path, F_OK) == 0;
+  errno = before;
+  return found;
+}
+
+bool fails(Call call) {
+  if (!concerns(plan.mode, call)) return false;
+  return fails_while == nullptr ? counts() : is_there(fails_while);
+}
 
 bool is_below(const char* path) {
   return folder_size != 0 && path != nullptr && std::strncmp(path, folder, folder_size) == 0;
@@ -86,13 +106,32 @@ bool is_below(const char* path) {
 bool is_known(int fd) { return fd >= 0 && fd < fds_max && is_inside[fd]; }
 
 void slow_down() {
-  if (slow_ms == 0) return;
+  if (slow_ms == 0 || (slow_flag != nullptr && !is_there(slow_flag))) return;
   timespec time{slow_ms / 1000, slow_ms % 1000 * 1'000'000};
   while (::nanosleep(&time, &time) != 0) continue;
 }
 
+/// Before a write or sync below the folder.
+void stop_if_it_is_time() {
+  static std::atomic<std::uint64_t> seen{0};
+  if (stop_at != 0 && ++seen == stop_at) ::raise(SIGSTOP);
+}
+
+/// Whether a write to `end` would make the file longer.
+bool grows(int fd, off_t end) {
+  struct stat info = {};
+  return ::fstat(fd, &info) != 0 || end > info.st_size;
+}
+
+off_t end_of_write(int fd, std::size_t size) {
+  return ::lseek(fd, 0, SEEK_CUR) + static_cast<off_t>(size);
+}
+
 /// Other modes decide about writes by themselves.
-bool is_counted_whole() { return plan.mode != Mode::torn && plan.mode != Mode::lies; }
+bool is_counted_whole(int fd, off_t end) {
+  if (plan.mode == Mode::quota) return grows(fd, end);
+  return plan.mode != Mode::torn && plan.mode != Mode::lies;
+}
 
 /// Does a call that answers -1 on failure, or lets it fail.
 template <typename Do>
@@ -104,8 +143,8 @@ auto attempt(Call call, bool is_concerned, Do&& perform) -> decltype(perform()) 
 }
 
 Mode mode_named(const char* name) {
-  constexpr const char* names[] = {"none",   "enospc", "edquot", "eio",  "eio_late",
-                                   "emfile", "eintr",  "torn",   "lies", "memory"};
+  constexpr const char* names[] = {"none",  "enospc", "edquot", "eio",    "eio_late", "emfile",
+                                   "eintr", "torn",   "lies",   "memory", "quota",    "erofs"};
   for (unsigned i = 0; i < std::size(names); ++i) {
     if (std::strcmp(names[i], name) == 0) return static_cast<Mode>(i);
   }
@@ -125,6 +164,9 @@ __attribute__((constructor)) void set_up() {
   const char* where = std::getenv("FAULT_FOLDER");
   if (where == nullptr) return;
   slow_ms = static_cast<long>(number_in("FAULT_SLOW_MS", 0));
+  slow_flag = std::getenv("FAULT_SLOW_FLAG");
+  fails_while = std::getenv("FAULT_WHILE");
+  stop_at = number_in("FAULT_STOP_AT", 0);
   const char* mode = std::getenv("FAULT_MODE");
   const Plan wanted{mode_named(mode == nullptr ? "none" : mode), number_in("FAULT_FIRST", 1),
                     number_in("FAULT_COUNT", 1)};
@@ -136,9 +178,10 @@ int opened(const char* path, int fd) {
   return fd;
 }
 
-/// A full disk lets files be opened that are there.
+/// A full disk lets files be opened that are there, a read-only one lets them be read.
 bool may_fail_to_open(const char* path, int flags) {
   if (!is_below(path)) return plan.mode == Mode::emfile && folder_size != 0;
+  if (plan.mode == Mode::erofs) return (flags & (O_ACCMODE | O_CREAT)) != O_RDONLY;
   const bool is_full = plan.mode == Mode::enospc || plan.mode == Mode::edquot;
   return !is_full || (flags & O_CREAT) != 0;
 }
@@ -197,18 +240,22 @@ ssize_t write(int fd, const void* data, std::size_t size) {
   if (!is_known(fd)) return call(fd, data, size);
   if (plan.mode == Mode::torn && size > 1 && fails(Call::write)) return call(fd, data, size / 2);
   if (plan.mode == Mode::lies && fails(Call::write)) return static_cast<ssize_t>(size);
-  return attempt(Call::write, is_counted_whole(), [&] { return call(fd, data, size); });
+  stop_if_it_is_time();
+  return attempt(Call::write, is_counted_whole(fd, end_of_write(fd, size)),
+                 [&] { return call(fd, data, size); });
 }
 
-#define FAULT_PWRITE(name)                                                                         \
-  ssize_t name(int fd, const void* data, std::size_t size, off_t offset) {                         \
-    static const auto call = real<ssize_t (*)(int, const void*, std::size_t, off_t)>(#name);       \
-    if (!is_known(fd)) return call(fd, data, size, offset);                                        \
-    if (plan.mode == Mode::torn && size > 1 && fails(Call::write)) {                               \
-      return call(fd, data, size / 2, offset);                                                     \
-    }                                                                                              \
-    if (plan.mode == Mode::lies && fails(Call::write)) return static_cast<ssize_t>(size);          \
-    return attempt(Call::write, is_counted_whole(), [&] { return call(fd, data, size, offset); }); \
+#define FAULT_PWRITE(name)                                                                   \
+  ssize_t name(int fd, const void* data, std::size_t size, off_t offset) {                   \
+    static const auto call = real<ssize_t (*)(int, const void*, std::size_t, off_t)>(#name); \
+    if (!is_known(fd)) return call(fd, data, size, offset);                                  \
+    if (plan.mode == Mode::torn && size > 1 && fails(Call::write)) {                         \
+      return call(fd, data, size / 2, offset);                                               \
+    }                                                                                        \
+    if (plan.mode == Mode::lies && fails(Call::write)) return static_cast<ssize_t>(size);    \
+    stop_if_it_is_time();                                                                    \
+    return attempt(Call::write, is_counted_whole(fd, offset + static_cast<off_t>(size)),     \
+                   [&] { return call(fd, data, size, offset); });                            \
   }
 FAULT_PWRITE(pwrite)
 FAULT_PWRITE(pwrite64)
@@ -217,27 +264,29 @@ ssize_t writev(int fd, const iovec* parts, int count) {
   static const auto call = real<ssize_t (*)(int, const iovec*, int)>("writev");
   if (!is_known(fd)) return call(fd, parts, count);
   if (plan.mode == Mode::torn && count > 1 && fails(Call::write)) return call(fd, parts, count / 2);
-  if (plan.mode == Mode::lies && fails(Call::write)) {
-    ssize_t size = 0;
-    for (int i = 0; i < count; ++i) size += static_cast<ssize_t>(parts[i].iov_len);
-    return size;
-  }
-  return attempt(Call::write, is_counted_whole(), [&] { return call(fd, parts, count); });
+  std::size_t size = 0;
+  for (int i = 0; i < count; ++i) size += parts[i].iov_len;
+  if (plan.mode == Mode::lies && fails(Call::write)) return static_cast<ssize_t>(size);
+  stop_if_it_is_time();
+  return attempt(Call::write, is_counted_whole(fd, end_of_write(fd, size)),
+                 [&] { return call(fd, parts, count); });
 }
 
 #define FAULT_SYNC(name)                                                \
   int name(int fd) {                                                    \
     static const auto call = real<int (*)(int)>(#name);                 \
     if (is_known(fd)) slow_down();                                      \
+    if (is_known(fd)) stop_if_it_is_time();                             \
     return attempt(Call::sync, is_known(fd), [&] { return call(fd); }); \
   }
 FAULT_SYNC(fsync)
 FAULT_SYNC(fdatasync)
 
-#define FAULT_RESIZE(name)                                                    \
-  int name(int fd, off_t size) {                                              \
-    static const auto call = real<int (*)(int, off_t)>(#name);                \
-    return attempt(Call::size, is_known(fd), [&] { return call(fd, size); }); \
+#define FAULT_RESIZE(name)                                                                \
+  int name(int fd, off_t size) {                                                          \
+    static const auto call = real<int (*)(int, off_t)>(#name);                            \
+    const bool is_meant = plan.mode != Mode::quota || grows(fd, size);                    \
+    return attempt(Call::size, is_known(fd) && is_meant, [&] { return call(fd, size); }); \
   }
 FAULT_RESIZE(ftruncate)
 FAULT_RESIZE(ftruncate64)

@@ -17,6 +17,8 @@ enum class Mode : std::uint32_t {
   torn,      ///< a write does half of what it was asked for
   lies,    ///< a write answers that it was done, and was not: must be found, or tests prove nothing
   memory,  ///< malloc and its kin answer nullptr
+  quota,   ///< what makes a file longer: EDQUOT
+  erofs,   ///< opening for writing, writes and changes of names: EROFS
 };
 
 struct Plan {

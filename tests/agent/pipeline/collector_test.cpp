@@ -225,7 +225,7 @@ TEST_CASE("a failed commit is repeated with the same bytes, and nothing else is 
   CHECK_FALSE(f.inbox->position(app, ""));
   f.run(10s);
   CHECK(f.store.problem().empty());
-  CHECK(f.shapes() == std::vector<Shape>{{"app:0+3"}, {"app:3+2"}});
+  CHECK(f.shapes() == std::vector<Shape>{{"app:0+3"}, {"_agent:0+1", "app:3+2"}});
   const auto offered = f.store.offered();
   REQUIRE(offered.size() == 5);
   for (int i = 1; i < 4; ++i) CHECK(offered[i] == offered[0]);
@@ -244,7 +244,7 @@ TEST_CASE("a stream that cannot be opened leaves the chunk whole and queued", "[
   CHECK(f.store.attempts() == 0);
   f.store.set_open_fails(false);
   f.run(6s);
-  CHECK(f.shapes() == std::vector<Shape>{{"_agent:0+1", "app:0+2"}});
+  CHECK(f.shapes() == std::vector<Shape>{{"_agent:0+2", "app:0+2"}});
 }
 
 TEST_CASE("while the buffer is nearly full only sources that can be read again wait",
@@ -256,7 +256,7 @@ TEST_CASE("while the buffer is nearly full only sources that can be read again w
   f.push(file, 1);
   f.push(udp, 1);
   f.run(5s);
-  CHECK(f.shapes() == std::vector<Shape>{{"udp:0+1"}});
+  CHECK(f.shapes() == std::vector<Shape>{{"_agent:0+1", "udp:0+1"}});
   CHECK(f.collector->stats().is_holding_back);
   CHECK(f.inbox->stats(file).queued_chunks == 1);
 
@@ -268,11 +268,76 @@ TEST_CASE("while the buffer is nearly full only sources that can be read again w
   SECTION("when there is room they go on") {
     f.store.set_nearly_full(false);
     f.run(1s);
-    CHECK(f.shapes() == std::vector<Shape>{{"udp:0+1"}, {"file:0+1"}});
+    CHECK(f.shapes() == std::vector<Shape>{{"_agent:0+1", "udp:0+1"}, {"file:0+1"}});
     CHECK(f.store.policies() ==
-          std::map<std::string, buffer::WhenFull>{{"file", buffer::WhenFull::block},
+          std::map<std::string, buffer::WhenFull>{{"_agent", buffer::WhenFull::drop_oldest},
+                                                  {"file", buffer::WhenFull::block},
                                                   {"udp", buffer::WhenFull::drop_oldest}});
   }
+}
+
+TEST_CASE("a commit that finds no room leaves out what came from sources that wait",
+          "[collector]") {
+  Fixture f;
+  Source& file = f.open("file", true);
+  Source& udp = f.open("udp");
+  f.push(file, 2);
+  f.push(udp, 1);
+  f.store.fail_next({Errc::full});
+  f.run(20ms);
+  CHECK(f.shapes() == std::vector<Shape>{{"udp:0+1"}});
+  CHECK(f.inbox->position(udp, "") == "at-2");
+  CHECK_FALSE(f.inbox->position(file, ""));
+  CHECK(f.collector->stats().is_holding_back);
+  CHECK(f.collector->stats().retrying_since_unix_us == 0);
+  f.push(udp, 1);
+
+  SECTION("it is offered again after a while, whole") {
+    f.push(file, 1);
+    f.store.fail_next({Errc::full});
+    f.run(1200ms);
+    CHECK(f.shapes() ==
+          std::vector<Shape>{{"udp:0+1"}, {"_agent:0+2", "udp:1+1"}, {"file:0+2"}, {"file:2+1"}});
+    CHECK(f.inbox->position(file, "") == "at-4");
+    CHECK(f.store.problem().empty());
+  }
+  SECTION("meanwhile only what has to be is tried") {
+    f.store.fail_next(std::vector<Errc>(1000, Errc::full));
+    f.run(10s);
+    CHECK(f.store.attempts() < 30);
+  }
+  SECTION("it does not keep the agent from ending") {
+    f.store.fail_next({Errc::full});
+    CHECK(f.collector->finish(1, 0ms).ok());
+    CHECK(f.shapes().back() == Shape{"_agent:0+2", "udp:1+1"});
+    CHECK(f.store.problem().empty());
+  }
+}
+
+TEST_CASE("a store that fails again and again is told once, and when that is over", "[collector]") {
+  Fixture f;
+  Source& udp = f.open("udp");
+  for (int i = 0; i < 20; ++i) {
+    f.push(udp, 1);
+    f.store.fail_next({Errc::unavailable, Errc::full});
+    f.run(1s);
+  }
+  const auto told = [&] { return join(f.store.values("_agent")); };
+  CHECK(std::string_view(told()).find("recovered") == std::string_view::npos);
+  f.run(40s);
+  const std::string all = told();
+  const auto count = [&](const std::string& state) {
+    int found = 0;
+    for (std::size_t at = 0; (at = all.find("\"state\":\"" + state, at)) != std::string::npos;
+         ++at) {
+      ++found;
+    }
+    return found;
+  };
+  CHECK(count("failing") == 1);
+  CHECK(count("full") == 1);
+  CHECK(count("recovered") == 1);
+  CHECK(all.find("\"failures\":40") != std::string::npos);
 }
 
 TEST_CASE("a source that used up its share waits alone, until there is room", "[collector]") {
@@ -411,7 +476,8 @@ TEST_CASE("finish stores what is queued, and says when it cannot", "[collector]"
   SECTION("at the second try") {
     f.store.fail_next({Errc::unavailable});
     CHECK(f.collector->finish(2, 0ms).ok());
-    CHECK(f.store.commits().size() == 1);
+    // The second says that the first had to be repeated.
+    CHECK(f.shapes() == std::vector<Shape>{{"_agent:0+1", "app:0+2"}, {"_agent:1+1"}});
   }
   SECTION("not stored") {
     f.store.fail_next({Errc::full, Errc::full});

@@ -206,9 +206,7 @@ void MqttLink::start_paho(Connection& connection) {
   connection.step = Connection::Step::connecting;
   const ConnectOptions& options = connection.options;
   try {
-    connection.client = std::make_unique<mqtt::async_client>(
-        paho::server_uri(options.broker), options.client_id,
-        paho::create_options(options.protocol, connection.in_flight_max), nullptr);
+    connection.client = paho::make_client(options, connection.in_flight_max);
     Connection* const self = &connection;
     connection.client->set_connection_lost_handler([self](const std::string& cause) {
       self->inbox->post(self->down(

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <exception>
+#include <mutex>
 #include <utility>
 
 #include "agent/base/log.hpp"
@@ -28,12 +29,8 @@ std::uint8_t from_3_1_1(int code) {
                                                             : 0x80;
 }
 
-bool is_final_refusal(std::uint8_t code) {
-  return code == 0x85 || code == 0x86 || code == 0x87 || code == 0x8A || code == 0x8C;
-}
-
-}  // namespace
-
+/// "tcp://host:port", "ssl://host:port" or "ws[s]://host:port/path"; IPv6 addresses in brackets.
+/// Always the name, never its address: the certificate is checked against it.
 std::string server_uri(const config::BrokerAddress& broker) {
   const bool is_ipv6 = broker.host.find(':') != std::string::npos && broker.host.front() != '[';
   const std::string_view scheme = broker.is_websocket() ? std::string_view(broker.scheme)
@@ -42,6 +39,12 @@ std::string server_uri(const config::BrokerAddress& broker) {
   return fmt::format("{}://{}{}{}:{}{}", scheme, is_ipv6 ? "[" : "", broker.host,
                      is_ipv6 ? "]" : "", broker.port, broker.path);
 }
+
+bool is_final_refusal(std::uint8_t code) {
+  return code == 0x85 || code == 0x86 || code == 0x87 || code == 0x8A || code == 0x8C;
+}
+
+}  // namespace
 
 mqtt::connect_options connect_options(const ConnectOptions& options) {
   mqtt::connect_options out;
@@ -151,12 +154,22 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
   return failure;
 }
 
-mqtt::create_options create_options(Protocol protocol, std::uint32_t queued_max) {
-  mqtt::create_options options(static_cast<int>(protocol), static_cast<int>(queued_max));
-  options.set_send_while_disconnected(true, true);
-  options.set_delete_oldest_messages(true);
-  options.set_restore_messages(false);
-  return options;
+std::unique_ptr<mqtt::async_client> make_client(const ConnectOptions& options,
+                                                std::uint32_t queued_max) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    // OpenSSL sets itself up when it is first used. Paho would have it load all that it has, also
+    // where no broker asks for TLS: 1.4 MiB of pages.
+    MQTTAsync_init_options paho = MQTTAsync_init_options_initializer;
+    paho.do_openssl_init = 0;
+    ::MQTTAsync_global_init(&paho);
+  });
+  mqtt::create_options create(static_cast<int>(options.protocol), static_cast<int>(queued_max));
+  create.set_send_while_disconnected(true, true);
+  create.set_delete_oldest_messages(true);
+  create.set_restore_messages(false);
+  return std::make_unique<mqtt::async_client>(server_uri(options.broker), options.client_id, create,
+                                              nullptr);
 }
 
 void destroy(std::unique_ptr<mqtt::async_client> client, std::chrono::milliseconds timeout,

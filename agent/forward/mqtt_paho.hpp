@@ -13,10 +13,6 @@
 
 namespace penstock::forward::paho {
 
-/// "tcp://host:port", "ssl://host:port" or "ws[s]://host:port/path"; IPv6 addresses in brackets.
-/// Always the name, never its address: the certificate is checked against it.
-std::string server_uri(const config::BrokerAddress& broker);
-
 /// Everything but what only one of the two clients needs. Without Paho's error handler for TLS: it
 /// keeps the address of options that are gone when it is called.
 mqtt::connect_options connect_options(const ConnectOptions& options);
@@ -42,7 +38,8 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
 void destroy(std::unique_ptr<mqtt::async_client> client, std::chrono::milliseconds timeout,
              const mqtt::disconnect_options& options, std::uint32_t queued_max);
 
-/// Settings for a client that can later be destroyed so.
-mqtt::create_options create_options(Protocol protocol, std::uint32_t queued_max);
+/// A client that can later be destroyed so; not connected. Throws what Paho throws.
+std::unique_ptr<mqtt::async_client> make_client(const ConnectOptions& options,
+                                                std::uint32_t queued_max);
 
 }  // namespace penstock::forward::paho

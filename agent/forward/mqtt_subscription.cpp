@@ -170,9 +170,7 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options) {
 
 void Subscription::start(Connection& connection) {
   const SubscriptionOptions& options = connection.options;
-  connection.client = std::make_unique<mqtt::async_client>(
-      paho::server_uri(options.connect.broker), options.connect.client_id,
-      paho::create_options(options.connect.protocol, queued_max), nullptr);
+  connection.client = paho::make_client(options.connect, queued_max);
   Connection* const self = &connection;
   connection.client->set_message_callback(
       [self](const mqtt::const_message_ptr& message) { self->message_arrived(message); });

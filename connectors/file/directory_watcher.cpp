@@ -95,7 +95,8 @@ void DirectoryWatcher::report_polling(const std::string& directory, const char* 
 
 DirectoryWatcher::Changes DirectoryWatcher::drain() {
   Changes changes;
-  alignas(inotify_event) char buffer[16 * 1024];
+  // Every page of a stack that is touched once stays: small, and read again instead.
+  alignas(inotify_event) char buffer[2 * 1024];
   while (inotify_.is_open()) {
     const ssize_t size = ::read(inotify_.get(), buffer, sizeof(buffer));
     if (size < 0 && errno == EINTR) continue;

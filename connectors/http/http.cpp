@@ -6,6 +6,7 @@
 
 #include "connectors/api/connector.hpp"
 #include "connectors/http/keys.hpp"
+#include "connectors/http/mhd.hpp"
 #include "connectors/http/server.hpp"
 #include "connectors/http/settings.hpp"
 #include "connectors/support/desk.hpp"
@@ -21,6 +22,7 @@ class Http final : public Connector {
 
   Result<void> run(Session& session) override {
     if (session.stop_token().stop_requested()) return {};
+    PENSTOCK_TRY(load_mhd());
     PENSTOCK_TRY_ASSIGN(const Access access, Access::read(section_, settings_));
     Desk desk;
     desk.keys.load(session);

@@ -5,12 +5,12 @@
 namespace penstock::connectors::http {
 
 std::string_view header(MHD_Connection* connection, const char* name) {
-  const char* value = ::MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+  const char* value = mhd().lookup_connection_value(connection, MHD_HEADER_KIND, name);
   return value == nullptr ? std::string_view() : std::string_view(value);
 }
 
 std::string_view query(MHD_Connection* connection, const char* name) {
-  const char* value = ::MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+  const char* value = mhd().lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
   return value == nullptr ? std::string_view() : std::string_view(value);
 }
 
@@ -18,11 +18,11 @@ MHD_Result send_answer(MHD_Connection* connection, const Answer& answer, bool is
   std::string body = answer.text;
   if (!body.empty()) body += '\n';
   const std::unique_ptr<MHD_Response, decltype(&::MHD_destroy_response)> response(
-      ::MHD_create_response_from_buffer(body.size(), body.data(), MHD_RESPMEM_MUST_COPY),
-      ::MHD_destroy_response);
+      mhd().create_response_from_buffer(body.size(), body.data(), MHD_RESPMEM_MUST_COPY),
+      mhd().destroy_response);
   if (!response) return MHD_NO;
   const auto add = [&](const char* name, const std::string& value) {
-    ::MHD_add_response_header(response.get(), name, value.c_str());
+    mhd().add_response_header(response.get(), name, value.c_str());
   };
   if (!body.empty()) add("Content-Type", "text/plain; charset=utf-8");
   add("X-Content-Type-Options", "nosniff");
@@ -31,7 +31,7 @@ MHD_Result send_answer(MHD_Connection* connection, const Answer& answer, bool is
   if (answer.status == MHD_HTTP_UNAUTHORIZED) add("WWW-Authenticate", "Basic realm=\"penstock\"");
   if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED) add("Allow", "POST");
   if (is_last) add("Connection", "close");
-  return ::MHD_queue_response(connection, answer.status, response.get());
+  return mhd().queue_response(connection, answer.status, response.get());
 }
 
 }  // namespace penstock::connectors::http

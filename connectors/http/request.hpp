@@ -1,13 +1,12 @@
 // Request: one HTTP request from its headers to its answer.
 #pragma once
 
-#include <microhttpd.h>
-
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "connectors/http/body.hpp"
+#include "connectors/http/mhd.hpp"
 
 namespace penstock::connectors::http {
 

@@ -56,7 +56,7 @@ class Server::Core {
 
   ~Core() {
     say_farewell();
-    for (MHD_Daemon* daemon : daemons_) ::MHD_stop_daemon(daemon);
+    for (MHD_Daemon* daemon : daemons_) mhd().stop_daemon(daemon);
   }
 
   Result<void> open() {
@@ -137,7 +137,7 @@ Result<void> Server::Core::open(const support::ListenAddress& address) {
   }
   items.push_back({MHD_OPTION_END, 0, nullptr});
   const auto idle_s = static_cast<unsigned>(settings_.idle_time.count() / 1'000'000);
-  MHD_Daemon* daemon = ::MHD_start_daemon(
+  MHD_Daemon* daemon = mhd().start_daemon(
       flags, 0, nullptr, nullptr, &Core::on_request, this, MHD_OPTION_LISTEN_SOCKET, fd.get(),
       MHD_OPTION_CONNECTION_LIMIT, static_cast<unsigned>(settings_.connections_max),
       MHD_OPTION_PER_IP_CONNECTION_LIMIT,
@@ -162,24 +162,24 @@ void Server::Core::turn() {
   if (eager_turns_ > 0) --eager_turns_;
   std::vector<pollfd> polled{{stop_fd_.get(), POLLIN, 0}, {desk_.chunks.durable_fd(), POLLIN, 0}};
   for (MHD_Daemon* daemon : daemons_) {
-    const auto* info = ::MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    const auto* info = mhd().get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
     polled.push_back({info == nullptr ? -1 : info->epoll_fd, POLLIN, 0});
     MHD_UNSIGNED_LONG_LONG wanted_ms = 0;
-    if (::MHD_get_timeout(daemon, &wanted_ms) == MHD_YES) {
+    if (mhd().get_timeout(daemon, &wanted_ms) == MHD_YES) {
       timeout_ms = static_cast<int>(
           std::min<MHD_UNSIGNED_LONG_LONG>(wanted_ms, static_cast<unsigned>(timeout_ms)));
     }
   }
   ::poll(polled.data(), polled.size(), timeout_ms);  // an interruption is only an early look
   answer_durable();
-  for (MHD_Daemon* daemon : daemons_) ::MHD_run(daemon);
+  for (MHD_Daemon* daemon : daemons_) mhd().run(daemon);
 }
 
 void Server::Core::resume(Request& request, Answer answer) {
   request.answer = std::move(answer);
   request.state = Request::State::answered;
   eager_turns_ = eager_turns;
-  ::MHD_resume_connection(request.connection);
+  mhd().resume_connection(request.connection);
 }
 
 void Server::Core::answer_durable() {
@@ -194,7 +194,7 @@ void Server::Core::answer_durable() {
 void Server::Core::give_up_late(std::int64_t now_us) {
   // A socket that is shut down looks to the daemon as if the client had gone.
   const auto shut = [](MHD_Connection* connection) {
-    const auto* info = ::MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const auto* info = mhd().get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (info != nullptr) ::shutdown(info->connect_fd, SHUT_RDWR);
   };
   for (Request& request : requests_) {
@@ -225,7 +225,7 @@ void Server::Core::say_farewell() {
   is_stopping_ = true;
   while (std::any_of(requests_.begin(), requests_.end(), is_going_out) &&
          clock_.steady_us() < end_us) {
-    for (MHD_Daemon* daemon : daemons_) ::MHD_run_wait(daemon, 10);
+    for (MHD_Daemon* daemon : daemons_) mhd().run_wait(daemon, 10);
   }
 }
 
@@ -351,7 +351,7 @@ MHD_Result Server::Core::finish(Request& request) {
   }
   request.state = Request::State::waiting;
   request.deadline_us = clock_.steady_us() + settings_.commit_wait.count();
-  ::MHD_suspend_connection(request.connection);
+  mhd().suspend_connection(request.connection);
   return MHD_YES;
 }
 

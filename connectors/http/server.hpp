@@ -16,8 +16,8 @@ struct Desk {
   support::Desk chunks;
 };
 
-/// By libmicrohttpd, without threads of its own. Thread: open and run on one, the other may only
-/// ask it to stop.
+/// By libmicrohttpd, which is loaded by then, without threads of its own. Thread: open and run on
+/// one, the other may only ask it to stop.
 class Server {
  public:
   /// All of them outlive the server.

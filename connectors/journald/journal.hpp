@@ -1,8 +1,6 @@
 // Journal: the files of one journal, read in their order; the only user of sd-journal.
 #pragma once
 
-#include <systemd/sd-journal.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "agent/base/result.hpp"
+#include "connectors/journald/sd_journal.hpp"
 #include "connectors/journald/settings.hpp"
 
 namespace penstock::connectors::journald {
@@ -56,8 +55,8 @@ class Journal {
   /// All fields, as FIELD=value, one after the other; starts again after nullopt.
   std::optional<std::string_view> next_field();
 
-  int fd() { return sd_journal_get_fd(journal_.get()); }
-  short events() { return static_cast<short>(sd_journal_get_events(journal_.get())); }
+  int fd() { return sd().get_fd(journal_.get()); }
+  short events() { return static_cast<short>(sd().get_events(journal_.get())); }
   /// How long to wait for fd() at most, in ms; -1 = for ever.
   int wait_ms_max();
   /// Takes note of what fd() told. true: files came or went.
@@ -65,7 +64,7 @@ class Journal {
 
  private:
   struct Close {
-    void operator()(sd_journal* journal) const { sd_journal_close(journal); }
+    void operator()(sd_journal* journal) const { sd().close(journal); }
   };
   explicit Journal(const Settings& settings, sd_journal* journal)
       : settings_(&settings), journal_(journal) {}

@@ -38,6 +38,12 @@ class Command(unittest.TestCase):
         self.assertTrue(lines[0].startswith("job"))
         self.assertIn("stripped binary", lines[1])
 
+    def test_libraries_of_one_connector_are_not_linked(self):
+        listed = subprocess.run(["ldd", BUILD / "penstock"], capture_output=True, text=True, check=True).stdout
+        self.assertIn("liblmdb", listed)
+        for name in ("libmicrohttpd", "libgnutls", "libsystemd"):
+            self.assertNotIn(name, listed)
+
     def test_an_unknown_job_is_told(self):
         done = self.run_command("nonsense")
         self.assertEqual(done.returncode, 2)

@@ -13,7 +13,11 @@ IDLE_PERCENT_MAX = 0.2
 BINARY_MB_MAX = 2.5
 
 
-def ten_connectors(place):
+HTTP = "  api: {{type: http, listen: tcp://127.0.0.1:{port}}}\n"
+NO_HTTP = "  api: {{type: socket, listen: udp://127.0.0.1:{port}}}\n"
+
+
+def ten_connectors(place, api=HTTP):
     one_port = free_port
     return f"""\
   host: {{type: host, every: 1s}}
@@ -23,10 +27,9 @@ def ten_connectors(place):
   devices: {{type: syslog, listen: tcp://127.0.0.1:{one_port()}}}
   sensors: {{type: socket, listen: tcp://127.0.0.1:{one_port()}, format: json}}
   local: {{type: socket, listen: unix-datagram://{place}/local.sock}}
-  api: {{type: http, listen: tcp://127.0.0.1:{one_port()}}}
   tool: {{type: exec, command: [/bin/sleep, infinity]}}
   disks: {{type: exec, command: [/bin/true], every: 1h}}
-"""
+{api.format(port=one_port())}"""
 
 
 def at_rest(setting, connectors, seconds):
@@ -51,6 +54,9 @@ def memory(setting):
     yield bench.Row("memory", "RssAnon, ten connectors", "MiB", found["anon"],
                     rss_anon_mib=found["anon"]).at_most(ANON_IDLE_MIB_MAX)
     yield bench.Row("memory", "VmRSS, ten connectors", "MiB", found["rss"]).at_most(RSS_IDLE_MIB_MAX)
+    without = at_rest(setting, lambda place: ten_connectors(place, NO_HTTP), min(setting.seconds, 10))
+    yield bench.Row("memory", "VmRSS, ten connectors, none http", "MiB", without["rss"],
+                    rss_anon_mib=without["anon"]).at_most(RSS_IDLE_MIB_MAX)
     yield bench.Row("memory", "CPU, ten connectors, host every 1 s", "% of a core", found["percent"])
 
 

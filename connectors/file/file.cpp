@@ -34,6 +34,7 @@ class FileConnector final : public Connector {
     PENSTOCK_TRY(tailer.load(clock.steady_us()));
     std::uint64_t searches = 0;
     std::int64_t pause_us = pause_min_us;
+    Wake woken_by = Wake::change;
     while (!session.stop_token().stop_requested()) {
       const DirectoryWatcher::Changes changes = watcher.drain();
       for (const std::string& path : changes.paths) tailer.changed(path);
@@ -46,16 +47,18 @@ class FileConnector final : public Connector {
         tailer.set_polling(!watcher.is_complete());
       }
       if (has_more) continue;
-      if (wait(session.stop_fd(), -1, now_us + pause_us - clock.steady_us()) == Wake::stop) {
-        return {};
+      if (woken_by == Wake::change) {
+        const std::int64_t left_us = now_us + pause_us - clock.steady_us();
+        if (wait(session.stop_fd(), -1, left_us) == Wake::stop) return {};
+        if (wait(session.stop_fd(), watcher.fd(), 0) == Wake::change) {
+          pause_us = std::min(2 * pause_us, pause_max_us);
+          continue;
+        }
+        pause_us = pause_min_us;
       }
-      if (wait(session.stop_fd(), watcher.fd(), 0) == Wake::change) {
-        pause_us = std::min(2 * pause_us, pause_max_us);
-        continue;
-      }
-      pause_us = pause_min_us;
       const std::int64_t wait_us = tailer.next_due_us() - clock.steady_us();
-      if (wait(session.stop_fd(), watcher.fd(), wait_us) == Wake::stop) return {};
+      woken_by = wait(session.stop_fd(), watcher.fd(), wait_us);
+      if (woken_by == Wake::stop) return {};
     }
     return {};
   }

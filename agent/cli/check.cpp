@@ -69,7 +69,7 @@ int check(const Globals& globals, bool is_strict, bool tries_net) {
   }
   if (!is_good) return finish_output(configuration.exit_code());
   if (tries_net) {
-    const int net = check_net(configuration.loaded().values, use_color(globals, STDOUT_FILENO));
+    const int net = check_net(configuration.loaded().values, globals);
     if (net != daemon::exit_ok) return finish_output(net);
   }
   const bool is_finding = is_strict && found.warning_count() > 0;

@@ -1,14 +1,15 @@
 // What `penstock check --net` does: each broker is resolved, connected to and logged in to.
 #pragma once
 
+#include "agent/cli/commands.hpp"
 #include "config/agent_config.hpp"
 
 namespace penstock::cli {
 
-/// Prints a line for each broker: that it takes us, or how far it went and why not. Publishes
-/// nothing; the client id is ours and "-check", so that a running agent keeps its connection.
-/// Blocks for up to a minute for a broker that does not answer. Returns the exit code: 69 unless
-/// every broker works, 78 without an upstream or with a secret that cannot be read.
-int check_net(const config::AgentConfig& config, bool use_color);
+/// Prints a line for each broker: that it takes us, or how far it went and why not; with --json an
+/// object. Publishes nothing; the client id is ours and "-check", so that a running agent keeps its
+/// connection. Blocks for up to a minute for a broker that does not answer. Returns the exit code:
+/// 69 unless every broker works, 78 without an upstream or with a secret that cannot be read.
+int check_net(const config::AgentConfig& config, const Globals& globals);
 
 }  // namespace penstock::cli

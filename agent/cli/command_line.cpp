@@ -27,8 +27,8 @@ constexpr std::string_view overview =
 
 constexpr const char* footer =
     "Exit codes: 0 well, 1 finding, 2 critical (status), 64 usage, 65 damaged data, 69 not there,\n"
-    "70 internal, 73 cannot create, 74 input/output, 75 try again, 77 permission, 78 "
-    "configuration.\n"
+    "70 internal, 73 cannot create, 74 input/output, 75 try again, 76 refused by the broker,\n"
+    "77 permission, 78 configuration.\n"
     "\n"
     "Example:\n  penstock check penstock.yaml && penstock run -c penstock.yaml";
 
@@ -112,6 +112,7 @@ int run_command_line(int argument_count, char** arguments) {
   add_check_command(app, globals, exit_code);
   add_status_command(app, globals, exit_code);
   add_probe_command(app, globals, exit_code);
+  add_send_command(app, globals, exit_code);
   add_receive_command(app, globals, exit_code);
   add_buffer_command(app, globals, exit_code);
   add_show_command(app, globals, exit_code);

@@ -26,6 +26,7 @@ void add_show_command(CLI::App& app, const Globals& globals, int& exit_code);
 void add_list_command(CLI::App& app, const Globals& globals, int& exit_code);
 void add_describe_command(CLI::App& app, const Globals& globals, int& exit_code);
 void add_probe_command(CLI::App& app, const Globals& globals, int& exit_code);
+void add_send_command(CLI::App& app, const Globals& globals, int& exit_code);
 void add_schema_command(CLI::App& app, int& exit_code);
 void add_status_command(CLI::App& app, const Globals& globals, int& exit_code);
 void add_buffer_command(CLI::App& app, const Globals& globals, int& exit_code);

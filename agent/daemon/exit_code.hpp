@@ -13,6 +13,7 @@ inline constexpr int exit_internal = 70;     ///< a broken invariant of ours
 inline constexpr int exit_cannot_create = 73;
 inline constexpr int exit_io = 74;
 inline constexpr int exit_try_again = 75;   ///< held by another agent; not in time
+inline constexpr int exit_protocol = 76;    ///< the broker refuses us, or what we send
 inline constexpr int exit_permission = 77;  ///< the system's rights forbid it
 inline constexpr int exit_config = 78;      ///< the configuration
 

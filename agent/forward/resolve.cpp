@@ -6,11 +6,13 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "agent/base/clock.hpp"
 #include "agent/base/log.hpp"
 #include "agent/base/unique_fd.hpp"
 #include "agent/forward/tls.hpp"
@@ -65,25 +67,62 @@ UniqueFd connected(const addrinfo& address) {
   return socket;
 }
 
-Result<void> attempt_all(const addrinfo* addresses, const config::BrokerAddress& broker,
-                         const TlsFiles& tls) {
-  Error error;
-  for (const addrinfo* address = addresses; address != nullptr; address = address->ai_next) {
-    const UniqueFd socket = connected(*address);
-    if (!socket.is_open()) {
-      error = errno_error("connect");
-      continue;
-    }
-    if (!broker.uses_tls()) return {};
-    return try_tls(socket.get(), broker.host, tls);
-  }
-  return error;
+std::string in_digits(const addrinfo& address) {
+  std::array<char, 64> host{};
+  const int rc = ::getnameinfo(address.ai_addr, address.ai_addrlen, host.data(), host.size(),
+                               nullptr, 0, NI_NUMERICHOST);
+  return rc == 0 ? std::string(host.data()) : std::string();
 }
+
+/// Adds the time that has passed to `to`.
+class StepTimer {
+ public:
+  explicit StepTimer(std::int64_t& to) : to_(to) {}
+  StepTimer(const StepTimer&) = delete;
+  StepTimer& operator=(const StepTimer&) = delete;
+  ~StepTimer() { to_ += system_clock().steady_us() - began_us_; }
+
+ private:
+  std::int64_t& to_;
+  const std::int64_t began_us_ = system_clock().steady_us();
+};
 
 Result<void> resolve_error(const std::string& host, int rc) {
   return Error{Errc::unavailable,
                "cannot resolve " + penstock::quoted(host) + ": " +
                    (rc == EAI_SYSTEM ? errno_error("getaddrinfo").text : ::gai_strerror(rc))};
+}
+
+Result<void> attempt_all(const config::BrokerAddress& broker, const TlsFiles& tls,
+                         Attempt& attempt) {
+  Addresses addresses;
+  {
+    const StepTimer timer(attempt.resolve_us);
+    const int rc = look_up(broker, 0, addresses);
+    if (rc != 0) return resolve_error(broker.host, rc);
+  }
+  attempt.reached = Attempt::Step::connect;
+  Error error;
+  for (const addrinfo* address = addresses.first; address != nullptr; address = address->ai_next) {
+    attempt.address = in_digits(*address);
+    UniqueFd socket;
+    {
+      const StepTimer timer(attempt.connect_us);
+      socket = connected(*address);
+    }
+    if (!socket.is_open()) {
+      error = errno_error("connect");
+      continue;
+    }
+    if (broker.uses_tls()) {
+      attempt.reached = Attempt::Step::tls;
+      const StepTimer timer(attempt.tls_us);
+      PENSTOCK_TRY(try_tls(socket.get(), broker.host, tls));
+    }
+    attempt.reached = Attempt::Step::done;
+    return {};
+  }
+  return error;
 }
 
 }  // namespace
@@ -93,7 +132,7 @@ void Resolution::run(const std::shared_ptr<Resolution>& resolution, Work work,
   std::thread thread(
       [shared = resolution->shared_, work = std::move(work), done = std::move(done)] {
         ::pthread_setname_np(::pthread_self(), "resolve");
-        shared->result = work();
+        shared->result = work(shared->attempt);
         shared->is_done.store(true, std::memory_order_release);
         done();
       });
@@ -111,7 +150,7 @@ std::shared_ptr<Resolution> Resolution::begin(const config::BrokerAddress& broke
   }
   run(
       resolution,
-      [broker]() -> Result<void> {
+      [broker](Attempt&) -> Result<void> {
         Addresses addresses;
         const int rc = look_up(broker, 0, addresses);
         return rc == 0 ? Result<void>() : resolve_error(broker.host, rc);
@@ -125,13 +164,7 @@ std::shared_ptr<Resolution> Resolution::begin_attempt(const config::BrokerAddres
                                                       std::function<void()> done) {
   auto resolution = std::make_shared<Resolution>();
   run(
-      resolution,
-      [broker, tls]() -> Result<void> {
-        Addresses addresses;
-        const int rc = look_up(broker, 0, addresses);
-        if (rc != 0) return resolve_error(broker.host, rc);
-        return attempt_all(addresses.first, broker, tls);
-      },
+      resolution, [broker, tls](Attempt& attempt) { return attempt_all(broker, tls, attempt); },
       std::move(done));
   return resolution;
 }

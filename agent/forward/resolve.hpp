@@ -5,11 +5,22 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "agent/base/result.hpp"
 #include "agent/forward/mqtt_options.hpp"
 
 namespace penstock::forward {
+
+/// How far an attempt to reach a broker got.
+struct Attempt {
+  enum class Step : std::uint8_t { resolve, connect, tls, done };
+  Step reached = Step::resolve;  ///< where it ended, or done
+  std::string address;           ///< tried last, in digits; "": none
+  std::int64_t resolve_us = 0;   ///< what each step took
+  std::int64_t connect_us = 0;
+  std::int64_t tls_us = 0;  ///< 0 for a broker without TLS
+};
 
 /// A look-up in progress. Dropping it abandons it: getaddrinfo cannot be interrupted, so its thread
 /// lives on until the name service answers, touching nothing but what it shares with this handle.
@@ -26,15 +37,18 @@ class Resolution {
   bool is_done() const { return shared_->is_done.load(std::memory_order_acquire); }
   /// Only when it is done.
   const Result<void>& result() const { return shared_->result; }
+  /// Of begin_attempt(), and only when it is done.
+  const Attempt& attempt() const { return shared_->attempt; }
 
  private:
-  using Work = std::function<Result<void>()>;
+  using Work = std::function<Result<void>(Attempt&)>;
   static void run(const std::shared_ptr<Resolution>& resolution, Work work,
                   std::function<void()> done);
 
   struct Shared {
     std::atomic<bool> is_done{false};
     Result<void> result;
+    Attempt attempt;
   };
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };

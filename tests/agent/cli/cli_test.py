@@ -40,7 +40,7 @@ class CommandLine(Case):
 
     def test_help_of_every_command_has_an_example(self):
         listed = self.ends(0, "--help").stdout
-        for command in ("run check show list describe probe schema status buffer receive version").split():
+        for command in ("run check show list describe probe schema send status buffer receive version").split():
             self.assertIn(command, listed)
             self.assertIn("xample", self.ends(0, command, "--help").stdout, command)
 
@@ -120,10 +120,15 @@ class Network(Case):
         self.assertIn("logged in with MQTT 3.1.1", self.ends(0, "check", "--net", only_3).stdout)
         several = self.ends(69, "check", "--net", self.config(f"{good}, {nobody}, '{no_name}'")).stdout
         self.assertRegex(several, f"ok +{good} ")
-        self.assertRegex(several, f"fail +{nobody} +connecting: .*refused")
-        self.assertRegex(several, f"fail +{no_name} +before connecting: cannot resolve")
+        self.assertRegex(several, f"fail +{nobody} +connect: .*refused")
+        self.assertRegex(several, f"fail +{no_name} +resolve: cannot resolve")
+        told = self.json_lines(69, "check", "--net", "--json", self.config(f"{good}, {nobody}"))[1:]
+        self.assertEqual([True, False], [one["ok"] for one in told])
+        self.assertEqual(["resolve", "connect", "login"], [step["step"] for step in told[0]["steps"]])
+        self.assertEqual("127.0.0.1", told[0]["steps"][1]["address"])
+        self.assertIn("refused", told[1]["error"])
         refused = self.ends(69, "check", "--net", self.config(good, "wrong-canary"))
-        self.assertRegex(refused.stdout, "logging in: .*(not authorised|bad user name)")
+        self.assertRegex(refused.stdout, "login: .*(not authorised|bad user name)")
         self.assertNotIn("canary", refused.stdout + refused.stderr)
 
     def test_without_an_upstream(self):

@@ -1,0 +1,205 @@
+#include "agent/cli/broker_trial.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "agent/base/clock.hpp"
+
+namespace penstock::cli {
+namespace {
+
+using forward::Attempt;
+using forward::LinkEvent;
+using forward::Protocol;
+using forward::ProtocolChoice;
+using forward::Stage;
+using Verdict = TrialReport::Verdict;
+
+std::int64_t now_us() { return system_clock().steady_us(); }
+
+}  // namespace
+
+void TrialReport::add(std::string_view name, std::int64_t took_us, std::string note) {
+  if (!steps.empty() && steps.back().name == name) {
+    steps.back().took_us += took_us;
+    return;
+  }
+  steps.push_back({name, took_us, true, std::move(note)});
+}
+
+void TrialReport::fail(std::string_view name, std::int64_t took_us, Verdict why, std::string text) {
+  verdict = why;
+  if (!steps.empty() && steps.back().name == name) steps.pop_back();
+  steps.push_back({name, took_us, false, std::move(text)});
+}
+
+void TrialReport::write(daemon::JsonLine& line) const {
+  std::string list;
+  bool is_logged_in = false;
+  for (const Step& step : steps) {
+    daemon::JsonLine one;
+    one.text("step", step.name).boolean("ok", step.is_good);
+    one.decimal("ms", static_cast<double>(step.took_us) / 1e3);
+    if (step.is_good && step.name == "connect") one.text("address", step.note);
+    list += (list.empty() ? "" : ",") + one.take();
+    is_logged_in = is_logged_in || (step.is_good && step.name == "login");
+  }
+  line.text("broker", broker).boolean("ok", verdict == Verdict::good);
+  if (is_logged_in) line.text("protocol", to_string(limits.protocol));
+  line.raw("steps", "[" + list + "]");
+  if (verdict != Verdict::good) line.text("error", steps.back().note);
+  if (reason_code != 0) line.number("code", reason_code);
+}
+
+Result<forward::ConnectOptions> trial_options(const forward::ForwardOptions& forward,
+                                              std::string_view client_id_suffix) {
+  forward::ConnectOptions options;
+  options.client_id = forward.client_id + std::string(client_id_suffix);
+  options.tls = forward.tls;
+  options.keep_alive = forward.keep_alive;
+  options.timeout = forward.connect_timeout;
+  if (forward.credentials) {
+    PENSTOCK_TRY_ASSIGN(forward::Credentials credentials, forward.credentials());
+    options.user = std::move(credentials.user);
+    options.password = std::move(credentials.password);
+    options.tls.key_password = std::move(credentials.key_password);
+  }
+  return options;
+}
+
+void BrokerTrial::Wake::raise() {
+  const std::lock_guard lock(mutex);
+  is_raised = true;
+  raised.notify_one();
+}
+
+void BrokerTrial::Wake::wait_until(std::int64_t steady_us) {
+  constexpr std::int64_t wait_us_max = 1'000'000;
+  const std::int64_t left_us = std::clamp<std::int64_t>(steady_us - now_us(), 0, wait_us_max);
+  std::unique_lock lock(mutex);
+  raised.wait_for(lock, std::chrono::microseconds(left_us), [this] { return is_raised; });
+  is_raised = false;
+}
+
+BrokerTrial::BrokerTrial(const forward::ConnectOptions& options)
+    : options_(options), link_(system_clock(), [wake = wake_] { wake->raise(); }) {
+  report_.broker = options.broker.url;
+}
+
+BrokerTrial::~BrokerTrial() { link_.close(std::chrono::milliseconds(500), true); }
+
+/// Paho tells neither how long each step took nor which address answered.
+bool BrokerTrial::reach() {
+  if (options_.broker.uses_tls()) {
+    const Result<void> readable = check_tls_files(options_.tls);
+    if (!readable) {
+      report_.fail("tls", 0, Verdict::not_there, readable.error().text);
+      return false;
+    }
+  }
+  const std::int64_t began_us = now_us();
+  const std::int64_t until_us = began_us + options_.timeout / std::chrono::microseconds(1);
+  const auto tried = forward::Resolution::begin_attempt(options_.broker, options_.tls,
+                                                        [wake = wake_] { wake->raise(); });
+  while (!tried->is_done() && now_us() < until_us) wake_->wait_until(until_us);
+  if (!tried->is_done()) {
+    report_.fail("resolve", now_us() - began_us, Verdict::too_late,
+                 fmt::format("the name service or the network does not answer within {} s",
+                             options_.timeout.count()));
+    return false;
+  }
+  const Attempt& attempt = tried->attempt();
+  const auto step = [&](Attempt::Step which, std::string_view name, std::int64_t took_us,
+                        const std::string& note) {
+    if (attempt.reached < which) return;
+    if (attempt.reached > which) return report_.add(name, took_us, note);
+    report_.fail(name, took_us, Verdict::not_there, tried->result().error().text);
+  };
+  step(Attempt::Step::resolve, "resolve", attempt.resolve_us, {});
+  step(Attempt::Step::connect, "connect", attempt.connect_us, attempt.address);
+  if (options_.broker.uses_tls()) step(Attempt::Step::tls, "tls", attempt.tls_us, {});
+  return tried->result().ok();
+}
+
+LinkEvent BrokerTrial::connect_once(Protocol protocol) {
+  options_.protocol = protocol;
+  link_.open(++connection_, options_, 1);
+  for (;;) {
+    for (LinkEvent& event : link_.take_events()) {
+      if (event.connection == connection_) return std::move(event);
+    }
+    wake_->wait_until(link_.wake_at_us());
+  }
+}
+
+bool BrokerTrial::log_in(ProtocolChoice choice) {
+  if (!reach()) return false;
+  std::int64_t began_us = now_us();
+  LinkEvent event =
+      connect_once(choice == ProtocolChoice::v3_1_1 ? Protocol::v3_1_1 : Protocol::v5);
+  const auto is_too_late = [&] {
+    return event.stage == Stage::connack &&
+           now_us() - began_us >= options_.timeout / std::chrono::microseconds(1);
+  };
+  const bool may_be_version = event.kind == LinkEvent::Kind::down && !is_too_late() &&
+                              (event.version_refused || event.stage == Stage::connack);
+  if (choice == ProtocolChoice::automatic && may_be_version) {
+    began_us = now_us();
+    event = connect_once(Protocol::v3_1_1);
+  }
+  const std::int64_t took_us = now_us() - began_us;
+  if (event.kind == LinkEvent::Kind::up) {
+    report_.limits = event.limits;
+    report_.add("login", took_us, fmt::format("MQTT {}", to_string(event.limits.protocol)));
+    return true;
+  }
+  report_.reason_code = event.reason_code;
+  const Verdict why = event.stage == Stage::refused ? Verdict::refused
+                      : is_too_late()               ? Verdict::too_late
+                                                    : Verdict::not_there;
+  report_.fail("login", took_us, why, std::move(event.text));
+  return false;
+}
+
+void BrokerTrial::give_up_too_large() {
+  report_.fail("publish", 0, Verdict::too_large,
+               fmt::format("an event is larger than the {} bytes of a packet that the broker takes",
+                           report_.limits.packet_bytes_max));
+}
+
+bool BrokerTrial::publish(forward::OutgoingMessage message) {
+  const std::int64_t began_us = now_us();
+  const std::int64_t until_us = began_us + options_.timeout / std::chrono::microseconds(1);
+  const std::string topic = message.topic;
+  const auto fail = [&](Verdict why, std::string text) {
+    report_.fail("publish", now_us() - began_us, why, std::move(text));
+    return false;
+  };
+  const Result<void> taken = link_.publish(++message_, std::move(message));
+  if (!taken) return fail(Verdict::not_there, taken.error().text);
+  for (;;) {
+    for (const LinkEvent& event : link_.take_events()) {
+      if (event.connection != connection_) continue;
+      if (event.kind == LinkEvent::Kind::down) return fail(Verdict::not_there, event.text);
+      if (event.kind != LinkEvent::Kind::acknowledged || event.message != message_) continue;
+      report_.reason_code = event.reason_code;
+      if (event.reason_code >= 0x80) {
+        return fail(Verdict::refused,
+                    fmt::format("the broker refuses {}: {} (0x{:02x})", topic,
+                                forward::reason_text(event.reason_code), event.reason_code));
+      }
+      report_.add("publish", now_us() - began_us, topic);
+      return true;
+    }
+    if (now_us() >= until_us) {
+      return fail(Verdict::too_late,
+                  fmt::format("no PUBACK within {} s", options_.timeout.count()));
+    }
+    wake_->wait_until(std::min(until_us, link_.wake_at_us()));
+  }
+}
+
+}  // namespace penstock::cli

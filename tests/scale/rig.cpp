@@ -41,6 +41,7 @@ Rig::Rig(const Options& options) : options_(options) {
   intake.device = "scale";
   intake.boot = "b1d4c7e2";
   intake.commit_bytes = options.commit_bytes;
+  intake.batch_events_max = options.row_events_max;
   intake.write_budget_bytes_per_s = options.write_budget_bytes_per_s;
   inbox_ = std::make_unique<pipeline::Inbox>(intake.queue_bytes_max);
   collector_ = std::make_unique<pipeline::Collector>(intake, *store_, *inbox_, clock_);

@@ -26,6 +26,7 @@ class Rig {
     std::uint64_t commit_bytes = std::uint64_t{1} << 20;
     double write_budget_bytes_per_s = 0;
     std::uint32_t streams = 1;
+    std::uint32_t row_events_max = 500;
     Text text = Text::noise;
   };
   /// Ends the process with a message if the store does not open.

@@ -1,7 +1,8 @@
 // What tests/scale/run and tests/scale/wear measure, one job a process; prints one JSON line.
 // Usage:
 //   scale_driver fill PATH BYTES STREAMS          a backlog of so many live bytes
-//   scale_driver measure PATH STREAMS EVENTS      open, append EVENTS, drain EVENTS; ends unclean
+//   scale_driver measure PATH STREAMS EVENTS [ROW]   open, append EVENTS, in rows of ROW if given,
+//                                                 drain EVENTS; ends unclean
 //   scale_driver cycles PATH PEAK_BYTES DAYS      eight drained outages of random length a day
 //   scale_driver wear PATH EVENTS_PER_S SECONDS TEXT   a simulated time at a rate (0: one burst),
 //                                                 TEXT log|noise
@@ -86,12 +87,15 @@ int fill(const std::string& path, std::uint64_t bytes, std::uint32_t streams) {
   return 0;
 }
 
-int measure(const std::string& path, std::uint32_t streams, std::uint64_t events) {
+int measure(const std::string& path, std::uint32_t streams, std::uint64_t events,
+            std::uint32_t chunk) {
   const Taken began = now();
-  Rig rig({.path = path, .max_size = std::uint64_t{64} << 30, .streams = streams});
+  Rig rig({.path = path,
+           .max_size = std::uint64_t{64} << 30,
+           .streams = streams,
+           .row_events_max = chunk});
   const Taken opened = now();
   const std::uint64_t before = rig.store().stats().events;
-  const std::uint32_t chunk = chunk_size(streams);
   for (std::uint64_t done = 0; done < events; done += chunk) rig.push(chunk);
   rig.settle();
   const Taken appended = now();
@@ -189,8 +193,11 @@ int main(int argc, char** argv) {
   if (job == "fill" && words.size() == 4) {
     return fill(words[1], number(2), static_cast<std::uint32_t>(number(3)));
   }
-  if (job == "measure" && words.size() == 4) {
-    return measure(words[1], static_cast<std::uint32_t>(number(2)), number(3));
+  if (job == "measure" && (words.size() == 4 || words.size() == 5)) {
+    const auto streams = static_cast<std::uint32_t>(number(2));
+    const std::uint32_t row =
+        words.size() == 5 ? static_cast<std::uint32_t>(number(4)) : chunk_size(streams);
+    return measure(words[1], streams, number(3), row);
   }
   if (job == "cycles" && words.size() == 4) return cycles(words[1], number(2), number(3));
   if (job == "wear" && words.size() == 5) {

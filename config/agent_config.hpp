@@ -24,6 +24,7 @@ struct AgentSettings {
   bool id_was_given = false;
   std::map<std::string, std::string> tags;
   std::string log_level = "info";
+  bool waits_for_sync = false;  ///< clock: wait_for_sync
 };
 
 struct CommitSettings {

@@ -220,6 +220,7 @@ class Loader {
     settings.id = agent.text("id");
     settings.tags = agent.text_map("tags");
     settings.log_level = agent.section("log").text("level");
+    settings.waits_for_sync = agent.text("clock") == "wait_for_sync";
     if (settings.id_was_given) return;
     Result<std::string> id = id_of_machine(request_.machine_id_file);
     if (id.ok()) {

@@ -6,6 +6,7 @@ namespace penstock::config {
 namespace {
 
 constexpr std::string_view log_levels[] = {"trace", "debug", "info", "warn", "error"};
+constexpr std::string_view clocks[] = {"trust", "wait_for_sync"};
 constexpr std::string_view full_policies[] = {"auto", "block", "drop_oldest", "drop_newest"};
 constexpr std::string_view priorities[] = {"high", "normal", "low"};
 constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
@@ -31,6 +32,13 @@ constexpr Option agent_options[] = {
      .doc = "Members that every event of this agent gets",
      .example = "{site: plant-7}"},
     {.name = "log", .type = OptionType::section, .doc = "The agent's log", .children = log_options},
+    {.name = "clock",
+     .type = OptionType::choice,
+     .doc = "Whether the time of an unsynchronised clock is believed; with `wait_for_sync` what "
+            "the agent "
+            "stamps is marked until the kernel says that NTP or the like keeps the clock right",
+     .default_text = "trust",
+     .choices = clocks},
 };
 
 constexpr Option commit_options[] = {

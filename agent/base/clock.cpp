@@ -1,5 +1,7 @@
 #include "agent/base/clock.hpp"
 
+#include <sys/timex.h>
+
 #include <ctime>
 
 namespace penstock {
@@ -16,6 +18,10 @@ class SystemClock final : public Clock {
   std::int64_t wall_us() const override { return read_us(CLOCK_REALTIME); }
   std::int64_t steady_us() const override { return read_us(CLOCK_MONOTONIC); }
   std::int64_t boot_us() const override { return read_us(CLOCK_BOOTTIME); }
+  bool is_synced() const override {
+    timex state{};
+    return ::adjtimex(&state) == -1 || (state.status & STA_UNSYNC) == 0;
+  }
 };
 
 }  // namespace

@@ -15,6 +15,9 @@ class Clock {
   virtual std::int64_t steady_us() const = 0;
   /// CLOCK_BOOTTIME in µs: never steps, counts suspend. For ages.
   virtual std::int64_t boot_us() const = 0;
+  /// The kernel's word that something (NTP, PTP, GPS …) keeps the wall clock right. True where it
+  /// cannot be asked.
+  virtual bool is_synced() const = 0;
 };
 
 /// The kernel's clocks.

@@ -40,7 +40,8 @@ pipeline::IntakeOptions intake_options(const config::AgentConfig& config, const 
   options.device = config.agent.id;
   options.tags = config.agent.tags;
   options.boot = boot;
-  options.build_time_us = PENSTOCK_BUILD_TIME_S * std::int64_t{1'000'000};
+  options.clock.build_time_us = PENSTOCK_BUILD_TIME_S * std::int64_t{1'000'000};
+  options.clock.waits_for_sync = config.agent.waits_for_sync;
   options.commit_every = config.buffer.commit.every;
   options.commit_max_delay = config.buffer.commit.max_delay;
   // So that what is taken before sources are told to wait never fills a small buffer.

@@ -7,8 +7,8 @@ namespace penstock::pipeline {
 
 using connectors::Field;
 
-AgentEvents::AgentEvents(const Clock& clock, std::int64_t build_time_us, std::function<void()> wake)
-    : clock_(clock), build_time_us_(build_time_us), wake_(std::move(wake)) {}
+AgentEvents::AgentEvents(const Clock& clock, const ClockTrust& trust, std::function<void()> wake)
+    : clock_(clock), trust_(trust), wake_(std::move(wake)) {}
 
 void AgentEvents::emit(std::string_view event, std::initializer_list<Field> fields) {
   emit(event, std::span<const Field>(fields.begin(), fields.size()));
@@ -17,14 +17,14 @@ void AgentEvents::emit(std::string_view event, std::initializer_list<Field> fiel
 void AgentEvents::emit(std::string_view event, std::span<const Field> fields) {
   std::vector<Field> all{{"event", event}};
   all.insert(all.end(), fields.begin(), fields.end());
-  const std::int64_t now_us = clock_.wall_us();
+  const std::int64_t time_us = trust_.takes(clock_) ? clock_.wall_us() : 0;
   {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() > waiting_bytes_max) {
       ++lost_;
     } else {
       // Without a set clock intake stamps it, and says so in the event.
-      waiting_.add(now_us < build_time_us_ ? 0 : now_us, "", all);
+      waiting_.add(time_us, "", all);
     }
   }
   wake_();

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "agent/base/clock.hpp"
+#include "agent/pipeline/clock_watch.hpp"
 #include "connectors/api/event.hpp"
 
 namespace penstock::pipeline {
@@ -20,7 +21,7 @@ class AgentEvents {
   static constexpr std::size_t waiting_bytes_max = std::size_t{64} * 1024;
 
   /// wake: called after each emit, on the emitting thread; must only post.
-  AgentEvents(const Clock& clock, std::int64_t build_time_us, std::function<void()> wake);
+  AgentEvents(const Clock& clock, const ClockTrust& trust, std::function<void()> wake);
 
   /// An event with the member `event` (start, stop, epoch_started, connector, upstream …) and then
   /// `fields`. Text is copied. Example: emit("connector", {{"name", name}, {"state", state}}).
@@ -32,7 +33,7 @@ class AgentEvents {
 
  private:
   const Clock& clock_;
-  const std::int64_t build_time_us_;
+  const ClockTrust trust_;
   const std::function<void()> wake_;
   std::mutex mutex_;           // guards: all below
   connectors::Chunk waiting_;  // events in the order they were emitted

@@ -50,8 +50,8 @@ Collector::Collector(const IntakeOptions& options, buffer::Store& store, Inbox& 
       store_(store),
       inbox_(inbox),
       clock_(clock),
-      agent_events_(clock, options.build_time_us, [&inbox] { inbox.wake(); }),
-      clock_watch_(clock),
+      agent_events_(clock, options.clock, [&inbox] { inbox.wake(); }),
+      clock_watch_(clock, options.clock.waits_for_sync),
       encoder_(options.boot, std::min(options.event_bytes_max, options.batch_bytes_max - 2)),
       batcher_({options.batch_events_max, options.batch_bytes_max}),
       pace_({options.commit_every, options.commit_max_delay, options.write_budget_bytes_per_s},
@@ -84,10 +84,10 @@ Result<void> Collector::collect(bool is_last) {
 
 /// The agent's own events; before all others, since a clock step explains the times after it.
 Result<void> Collector::collect_own() {
-  if (const auto step = clock_watch_.check()) steps_.push_back(*step);
-  while (!steps_.empty()) {
-    PENSTOCK_TRY(add_step(steps_.front()));
-    steps_.erase(steps_.begin());
+  clock_watch_.check(clock_changes_);
+  while (!clock_changes_.empty()) {
+    PENSTOCK_TRY(add_clock_change(clock_changes_.front()));
+    clock_changes_.erase(clock_changes_.begin());
   }
   if (own_chunk_.is_empty() && !agent_events_.take(own_chunk_)) return {};
   PENSTOCK_TRY(add(lane_of(agent_source_), own_chunk_, ClockMembers::none));
@@ -95,14 +95,15 @@ Result<void> Collector::collect_own() {
   return {};
 }
 
-Result<void> Collector::add_step(const ClockStep& step) {
+Result<void> Collector::add_clock_change(const ClockChange& change) {
   std::string before;
   std::string after;
-  append_time(before, step.before_us);
-  append_time(after, step.after_us);
+  append_time(before, change.before_us);
+  append_time(after, change.after_us);
   Chunk chunk;
-  chunk.add(step.after_us, "",
-            {{"event", std::string_view("clock_step")},
+  const bool is_step = change.kind == ClockChange::Kind::step;
+  chunk.add(change.after_us, "",
+            {{"event", std::string_view(is_step ? "clock_step" : "clock_sync")},
              {"before", std::string_view(before)},
              {"after", std::string_view(after)}});
   return add(lane_of(agent_source_), chunk, ClockMembers::boot);
@@ -178,7 +179,7 @@ Result<Batcher::StreamIndex> Collector::open_stream(const Lane& lane, std::strin
 
 void Collector::encode(Lane& lane, const Chunk& chunk, ClockMembers clock) {
   const std::int64_t now_us = clock_.wall_us();
-  const bool is_clock_set = now_us >= options_.build_time_us;
+  const bool is_clock_set = options_.clock.takes(clock_);
   EventView view;
   view.up_us = clock_.boot_us();
   std::uint64_t events = 0;

@@ -84,7 +84,7 @@ class Collector {
   bool is_full() const { return batcher_.bytes() + position_bytes_ >= options_.commit_bytes; }
   Result<void> collect(bool is_last);
   Result<void> collect_own();
-  Result<void> add_step(const ClockStep& step);
+  Result<void> add_clock_change(const ClockChange& change);
   Result<void> add(Lane& lane, const connectors::Chunk& chunk, ClockMembers clock);
   Result<void> find_routes(Lane& lane, const connectors::Chunk& chunk);
   Result<Route> route_of(Lane& lane, std::string_view part);
@@ -125,8 +125,8 @@ class Collector {
   ByText<Batcher::StreamIndex> streams_;  // all that were opened, by name
   std::vector<Route> routes_;             // of the chunk being encoded, per event
   Inbox::Taken taken_;
-  connectors::Chunk own_chunk_;   // the agent's events that are not yet encoded
-  std::vector<ClockStep> steps_;  // not yet told
+  connectors::Chunk own_chunk_;             // the agent's events that are not yet encoded
+  std::vector<ClockChange> clock_changes_;  // not yet told
   bool is_holding_back_ = false;
 
   // Of the commit being collected or repeated.

@@ -13,6 +13,7 @@
 #include "agent/base/clock.hpp"
 #include "agent/base/result.hpp"
 #include "agent/pipeline/agent_events.hpp"
+#include "agent/pipeline/clock_watch.hpp"
 #include "agent/pipeline/session.hpp"
 #include "agent/pipeline/source.hpp"
 #include "buffer/store.hpp"
@@ -25,8 +26,7 @@ struct IntakeOptions {
   std::string device;
   Tags tags;         ///< of the agent: every event carries them
   std::string boot;  ///< identity of this boot of the machine, 8 hex digits
-  /// The wall clock counts as not set while it is before this: the build date.
-  std::int64_t build_time_us = 0;
+  ClockTrust clock;
 
   std::chrono::microseconds commit_every{1'000'000};       ///< 0: as soon as chunks are there
   std::chrono::microseconds commit_max_delay{10'000'000};  ///< the write budget's longest stretch

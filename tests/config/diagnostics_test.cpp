@@ -16,7 +16,7 @@ TEST_CASE("six messages", "[config]") {
           "  --> penstock.yaml:2:3\n"
           " 2 |   idd: x\n"
           "   |   ^^^ did you mean \"id\"?\n"
-          "   = keys here: id tags log\n");
+          "   = keys here: id tags log clock\n");
   }
   SECTION("missing unit") {
     CHECK(Run("connectors:\n  boiler:\n    type: host\n    every: 5\n").text() ==

@@ -4,83 +4,16 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/agent/pipeline/recording_store.hpp"
-#include "tests/support/fake_clock.hpp"
+#include "tests/agent/pipeline/collector_fixture.hpp"
 
 using namespace penstock;
 using namespace penstock::pipeline;
 using connectors::Chunk;
-using tests::FakeClock;
-using tests::RecordingStore;
+using tests::join;
+using tests::Shape;
+using Fixture = tests::CollectorFixture;
 using namespace std::chrono_literals;
 using namespace std::string_view_literals;
-using Shape = std::vector<std::string>;
-
-namespace {
-
-struct Fixture {
-  explicit Fixture(std::function<void(IntakeOptions&)> change = {}) {
-    options.device = "gw-7";
-    options.boot = "b1d4c7e2";
-    if (change) change(options);
-    inbox = std::make_unique<Inbox>(options.queue_bytes_max);
-    collector = std::make_unique<Collector>(options, store, *inbox, clock);
-  }
-
-  Source& open(const std::string& name, bool is_rereadable = false,
-               std::uint32_t streams_max = 4096) {
-    SourceOptions source;
-    source.name = name;
-    source.type = "test";
-    if (is_rereadable) source.when_full = buffer::WhenFull::block;
-    source.streams_max = streams_max;
-    return *inbox->open(source).value();
-  }
-  /// Events with the field n = 0 … count-1, and a position that names the last.
-  void push(Source& source, int count, const std::string& part = "") {
-    Chunk chunk;
-    for (int i = 0; i < count; ++i) {
-      chunk.add(clock.wall_us(), part, {{"n", std::int64_t{i}}});
-    }
-    chunk.position(part, "at-" + std::to_string(++pushes_));
-    REQUIRE(inbox->push(source, chunk).ok());
-  }
-  /// Lets time pass in the collector's own steps.
-  void run(std::chrono::microseconds time) {
-    const std::int64_t end_us = clock.steady_us() + time.count();
-    for (;;) {
-      const auto wait = collector->step();
-      const std::int64_t left = end_us - clock.steady_us();
-      if (wait.count() > left) {
-        clock.advance(std::chrono::microseconds(left));
-        return;
-      }
-      clock.advance(wait);
-    }
-  }
-  std::vector<Shape> shapes() const {
-    std::vector<Shape> shapes;
-    for (const auto& commit : store.commits()) shapes.push_back(commit.shape());
-    return shapes;
-  }
-
-  FakeClock clock;
-  RecordingStore store;
-  IntakeOptions options;
-  std::unique_ptr<Inbox> inbox;
-  std::unique_ptr<Collector> collector;
-
- private:
-  int pushes_ = 0;
-};
-
-std::string join(const std::vector<std::string>& values) {
-  std::string all;
-  for (const std::string& value : values) all += value + "\n";
-  return all;
-}
-
-}  // namespace
 
 TEST_CASE("an event's whole way, byte for byte", "[collector]") {
   Fixture f([](IntakeOptions& options) { options.tags = {{"site", "plant-7"}, {"room", "1"}}; });
@@ -486,50 +419,6 @@ TEST_CASE("finish stores what is queued, and says when it cannot", "[collector]"
     CHECK(result.error().code == Errc::unavailable);
     CHECK(result.error().text == "3 events could not be stored: injected");
   }
-}
-
-TEST_CASE("a clock that was never set is told in every event that the agent stamps",
-          "[collector]") {
-  Fixture f([](IntakeOptions& options) { options.build_time_us = 1'770'000'000'000'000; });
-  Source& app = f.open("app");
-  Chunk chunk;
-  chunk.add(0, "", {{"n", true}});
-  chunk.add(1'771'000'000'000'000, "", {{"n", true}});
-  REQUIRE(f.inbox->push(app, chunk).ok());
-  f.collector->agent_events().emit("start", {{"version", "1"sv}});
-  f.run(1s);
-  const std::string unsynced =
-      R"("seq":0,"clock":"unsynced","boot":"b1d4c7e2","up_us":1000000000,)";
-  CHECK(join(f.store.values("app")).find(unsynced + R"("n":true})") != std::string::npos);
-  CHECK(join(f.store.values("app")).find(R"("seq":1,"n":true})") != std::string::npos);
-  CHECK(join(f.store.values("_agent")).find(unsynced + R"("event":"start","version":"1"})") !=
-        std::string::npos);
-
-  // Then the clock is set.
-  f.clock.step_wall(1'772'000'000'000'000);
-  f.run(4s);
-  CHECK(join(f.store.values("_agent"))
-            .find(R"([{"time":"2026-02-25T06:13:20.000000Z","device":"gw-7","stream":"_agent",)"
-                  R"("epoch":"9f3c2a7e","seq":1,"boot":"b1d4c7e2","up_us":1001000000,)"
-                  R"("event":"clock_step","before":"2025-11-24T16:00:01.000000Z",)"
-                  R"("after":"2026-02-25T06:13:20.000000Z"}])") != std::string::npos);
-  CHECK(f.store.values("_agent").size() == 2);
-}
-
-TEST_CASE("the clock's steps are told, its drift is not", "[collector]") {
-  Fixture f;
-  struct Row {
-    const char* name;
-    std::int64_t step_us;
-    std::size_t events;
-  };
-  const auto row = GENERATE(values<Row>(
-      {{"a second", 1'000'000, 0}, {"more than a second", 1'000'001, 1}, {"back", -5'000'000, 1}}));
-  INFO(row.name);
-  f.run(1s);
-  f.clock.step_wall(f.clock.wall_us() + row.step_us);
-  f.run(10s);
-  CHECK(f.store.values("_agent").size() == row.events);
 }
 
 TEST_CASE("the agent's own events never block; too many become a loss record", "[collector]") {

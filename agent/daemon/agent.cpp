@@ -47,6 +47,12 @@ void tell_upstream(pipeline::AgentEvents& events, const forward::UpstreamChange&
     case Kind::certificate_ends:
       events.emit("certificate_ends", {{"days_left", change.days_left}});
       break;
+    case Kind::receiver_silent:
+      events.emit("receiver_silent", {{"name", std::string_view(change.receiver)}});
+      break;
+    case Kind::receiver_back:
+      events.emit("receiver_back", {{"name", std::string_view(change.receiver)}});
+      break;
   }
 }
 

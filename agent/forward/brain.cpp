@@ -19,7 +19,10 @@ constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::no
 }  // namespace
 
 Brain::Brain(const BrainSettings& settings)
-    : settings_(settings), brokers_(settings.brokers), learnt_sizes_(settings.brokers.count) {
+    : settings_(settings),
+      brokers_(settings.brokers),
+      verification_(settings.receivers),
+      learnt_sizes_(settings.brokers.count) {
   PENSTOCK_ASSERT(settings.in_flight_max >= 1 && settings.in_flight_max <= 16);
 }
 
@@ -50,9 +53,14 @@ void Brain::on(const StoreChanged& event) {
   } else {
     forget_rows();
   }
+  verification_.forget_all();
+  goes_back_ = false;
+  waits_for_receivers_ = false;
   for (Class& of_class : classes_) {
     of_class.next_after = 0;
     of_class.acknowledged = 0;
+    of_class.confirmed = 0;
+    of_class.again_until = 0;
     of_class.started = 0;
   }
   std::map<std::uint32_t, Parked> known;
@@ -99,6 +107,7 @@ void Brain::on(const LinkUp& event) {
   if (std::exchange(broker_up_, brokers_.current()) != brokers_.current()) retry_parked_now();
   status_due_us_ = settings_.tells_status ? now_us_ : never;
   hand_over_until_us_ = 0;
+  unverified_since_us_ = now_us_;
   tokens_at_us_ = now_us_;
   tokens_ = static_cast<double>(settings_.rate_limit_bytes_per_s);
   report(Report::Kind::up);
@@ -136,31 +145,6 @@ void Brain::on(const Acknowledged& event) {
     return;
   }
   take_progress(answer->round_trip_us);
-}
-
-void Brain::take_progress(std::int64_t round_trip_us) {
-  take_parked_progress(round_trip_us);
-  for (const buffer::Priority priority : all_priorities) {
-    const auto progress = window_.take_progress(priority);
-    if (!progress) continue;
-    of(priority).acknowledged = progress->row_id;
-    const RowRef row{priority, progress->row_id};
-    if (refused_ && refused_->parked_stream == 0 && refused_->priority == priority &&
-        refused_->id <= progress->row_id) {
-      refused_.reset();
-      refusals_ = 0;
-    }
-    actions_->push_back(Acknowledge{generation_, row});
-    if (progress->sent_rows == 0) continue;
-    drops_with_same_oldest_ = 0;
-    oldest_at_drop_ = {};
-    if (refusals_ == 0) brokers_.on_working();
-    Report what = new_report(Report::Kind::acknowledged);
-    what.value = round_trip_us;
-    what.events = progress->events;
-    what.row = row;
-    actions_->push_back(what);
-  }
 }
 
 void Brain::on_refused(const Acknowledged& event, const Window::Answer& answer) {
@@ -218,6 +202,8 @@ void Brain::on(const Tick&) {}
 
 void Brain::connect() {
   brokers_.choose(now_us_);
+  const bool is_other = std::exchange(confirmed_by_, brokers_.current()) != brokers_.current();
+  if (verification_.rows() > 0 && (is_other || goes_back_)) go_back();
   state_ = State::connecting;
   ++connection_;
   connect_deadline_us_ = now_us_ + settings_.connect_timeout_us;
@@ -232,14 +218,14 @@ void Brain::forget_rows() {
   bool anything = !parked_.empty();
   forget_parked_rows();
   for (Class& of_class : classes_) {
-    anything = anything || of_class.next_after != of_class.acknowledged;
+    anything = anything || of_class.next_after != of_class.confirmed;
     of_class.fetched.clear();
     of_class.fetched_bytes = 0;
-    of_class.next_after = of_class.acknowledged;
-    of_class.started = of_class.acknowledged;
+    of_class.next_after = of_class.confirmed;
+    of_class.started = of_class.confirmed;
     of_class.may_have_more = true;
   }
-  if (anything) actions_->push_back(DropFetched{});
+  if (anything) actions_->push_back(DropFetched{verification_.rows() > 0});
 }
 
 /// The connection is over (or was never up), and what was on its way is in doubt.
@@ -254,6 +240,7 @@ void Brain::drop(Stage stage, bool version_refused) {
     oldest_at_drop_ = oldest;
   }
   forget_rows();
+  if (was_up) unverified_before_us_ += now_us_ - unverified_since_us_;
   state_ = State::waiting;
   report(was_up ? Report::Kind::lost : Report::Kind::failed);
   brokers_.on_down(now_us_, stage, version_refused);
@@ -322,6 +309,7 @@ void Brain::advance_hand_over() {
   hand_over_until_us_ = 0;
   actions_->push_back(Disconnect{connection_, false});
   forget_rows();
+  unverified_before_us_ += now_us_ - unverified_since_us_;
   state_ = State::waiting;
   report(Report::Kind::lost);
   brokers_.try_first(now_us_);
@@ -367,8 +355,11 @@ void Brain::set_wake() {
     if (const auto since_us = window_.waiting_since_us()) by(*since_us + settings_.ack_timeout_us);
     if (status_due_us_ > now_us_) by(status_due_us_);
     if (fetch_again_us_ > now_us_) by(fetch_again_us_);
-    const bool serves_parked = stop_deadline_us_ == 0 && hand_over_until_us_ == 0;
-    if (serves_parked && !parked_row_ && !is_fetching_parked_) by(parked_due_us());
+    const bool is_draining = goes_back_ && now_us_ >= go_back_from_us_;
+    const bool serves_parked = stop_deadline_us_ == 0 && hand_over_until_us_ == 0 && !is_draining;
+    if (serves_parked && !is_far_ahead() && !parked_row_ && !is_fetching_parked_)
+      by(parked_due_us());
+    if (receivers_due_us() > now_us_) by(receivers_due_us());
     by(hand_over_until_us_ != 0 ? hand_over_until_us_ : brokers_.time_for_first_us());
     if (stop_deadline_us_ != 0) {
       const std::int64_t drain_until_us = stop_deadline_us_ - settings_.goodbye_us;

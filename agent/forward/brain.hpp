@@ -13,6 +13,7 @@
 
 #include "agent/forward/brain_events.hpp"
 #include "agent/forward/brokers.hpp"
+#include "agent/forward/verification.hpp"
 #include "agent/forward/window.hpp"
 #include "buffer/store.hpp"
 
@@ -31,15 +32,17 @@ struct BrainSettings {
   std::int64_t parked_retry_min_us = 1'000'000;
   std::int64_t parked_retry_max_us = 300'000'000;
   bool tells_status = true;
+  std::size_t receivers = 0;                 ///< that have to verify what the broker acknowledged
+  std::size_t unverified_rows_max = 16'384;  ///< no more are sent before some are verified
   bool skips_poison = false;  ///< poison becomes a loss record; else its stream is parked
 };
 
 /// Promises, whatever the events and their order: rows of a class are handed out in the order of
 /// their ids, on each connection from the oldest one that is not acknowledged on; at most the
 /// window is unacknowledged; a row is acknowledged to the store only after the broker acknowledged
-/// it and all before it in its class, or its stream is parked: then it is sent from there, in the
-/// order of its stream. Events of other connections and generations change nothing.
-/// Thread: owner only.
+/// it and all before it in its class, and every receiver has them, or its stream is parked: then it
+/// is sent from there, in the order of its stream. Events of other connections and generations
+/// change nothing. Thread: owner only.
 class Brain {
  public:
   explicit Brain(const BrainSettings& settings);
@@ -58,7 +61,9 @@ class Brain {
     std::deque<FetchedRow> fetched;
     std::uint64_t fetched_bytes = 0;
     std::uint64_t next_after = 0;    // fetch behind this
-    std::uint64_t acknowledged = 0;  // go back to behind this
+    std::uint64_t acknowledged = 0;  // to the store
+    std::uint64_t confirmed = 0;     // by the broker: a connection begins behind this
+    std::uint64_t again_until = 0;   // was confirmed before it went back
     std::uint64_t started = 0;       // the last row that was sent or passed over
     bool may_have_more = true;
   };
@@ -72,6 +77,7 @@ class Brain {
     std::uint32_t drops = 0;     // of these, ended with the connection
     std::int64_t due_us = 0;
     std::uint64_t acknowledged = 0;   // of the table
+    std::uint64_t sent = 0;           // confirmed by the broker
     std::uint64_t moved_to = 0;       // rows of the class up to here are in the table, or will be
     std::set<std::uint64_t> refused;  // sent once they have become loss records
     bool is_busy = false;             // fetched, or on its way
@@ -88,6 +94,7 @@ class Brain {
   void on(const LinkUp& event);
   void on(const LinkDown& event);
   void on(const Acknowledged& event);
+  void on(const ReceiverVerified& event);
   void on(const StopAsked& event);
   void on(const Tick& event);
 
@@ -111,6 +118,17 @@ class Brain {
   void fetch_parked();
   std::int64_t parked_due_us() const;
   void report_row(Report::Kind kind, const Window::RowInfo& row, std::uint8_t reason_code);
+
+  // brain_receivers.cpp
+  void begin_to_wait();
+  void take_verified();
+  bool is_far_ahead() const;
+  bool has_sent_again();
+  void watch_receivers();
+  std::int64_t silent_at_us() const;
+  std::int64_t receivers_due_us() const;
+  void go_back();
+  bool advance_going_back();
 
   void connect();
   void drop(Stage stage, bool version_refused);
@@ -142,6 +160,18 @@ class Brain {
   Brokers brokers_;
   Window window_;
   std::array<Class, buffer::priority_count> classes_;
+  Verification verification_;
+  std::vector<Window::RowInfo> done_rows_;  // of take_progress, kept for its memory
+  bool goes_back_ = false;                  // as soon as nothing is on its way
+  std::int64_t go_back_from_us_ = 0;
+  std::int64_t believe_holes_from_us_ = 0;
+  std::int64_t again_from_us_ = 0;  // when it may go back because of silence
+  bool waits_for_receivers_ = false;
+  bool are_receivers_silent_ = false;      // reported
+  std::int64_t unverified_since_us_ = 0;   // on this connection
+  std::int64_t unverified_before_us_ = 0;  // on earlier ones
+  std::uint32_t times_in_vain_ = 0;        // it went back since something was verified
+  std::size_t confirmed_by_ = 0;           // broker
   std::optional<Sending> sending_;
   bool is_fetching_ = false;
   std::int64_t fetch_again_us_ = 0;  // after a failure

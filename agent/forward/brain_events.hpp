@@ -31,6 +31,8 @@ struct FetchedRow {
   std::uint64_t bytes = 0;   ///< held in memory
   std::uint32_t events = 0;  ///< 0 for a loss record
   std::uint32_t stream_id = 0;
+  std::uint64_t seq = 0;      ///< its first number
+  std::uint64_t end_seq = 0;  ///< behind its last one
 };
 struct Fetched {
   std::uint64_t generation = 0;
@@ -77,12 +79,25 @@ struct Acknowledged {
   std::uint8_t reason_code = 0;
   std::int64_t at_us = 0;  ///< when it arrived
 };
+struct StreamRanges {
+  std::uint32_t stream_id = 0;
+  /// Begin and end of each range of numbers, rising; an end is behind its range.
+  std::vector<std::uint64_t> bounds;
+};
+/// All that one of the receivers that are waited for has.
+struct ReceiverVerified {
+  std::uint64_t generation = 0;
+  std::size_t receiver = 0;
+  bool is_new_run = false;  ///< it may have missed what was on its way
+  std::vector<StreamRanges> streams;
+};
 struct StopAsked {
   std::int64_t deadline_us = 0;
 };
 struct Tick {};  ///< time has passed
-using Event = std::variant<Stored, StoreChanged, Fetched, FetchFailed, FetchedParked, Unparked,
-                           Encoded, LinkUp, LinkDown, Acknowledged, StopAsked, Tick>;
+using Event =
+    std::variant<Stored, StoreChanged, Fetched, FetchFailed, FetchedParked, Unparked, Encoded,
+                 LinkUp, LinkDown, Acknowledged, ReceiverVerified, StopAsked, Tick>;
 
 // Actions: what to do now, in this order.
 struct Connect {
@@ -107,7 +122,10 @@ struct FetchParked {
   std::uint32_t stream_id = 0;
   std::uint64_t after_id = 0;
 };
-struct DropFetched {};  ///< forget all fetched rows, and unpin
+/// Forget all fetched rows, and unpin unless rows that were sent wait to be verified.
+struct DropFetched {
+  bool keeps_pins = false;
+};
 /// Answered by Encoded. Asked for one row at a time, in the order they are to be sent.
 struct Encode {
   std::uint64_t connection = 0;
@@ -166,11 +184,16 @@ struct Report {
     status_refused,  ///< with `reason_code`; data goes on
     acknowledged,    ///< `events` more; `value`: round trip in µs
     back_to_first,
-    finished,  ///< after a stop; `value`: rows still on their way
+    verified,         ///< `events` more; `value`: rows that still wait for it
+    receiver_silent,  ///< `receiver` has verified nothing for long; `value`: rows that wait
+    receiver_back,    ///< something was verified again
+    went_back,        ///< sends again what is not verified
+    finished,         ///< after a stop; `value`: rows still on their way
   };
   Kind kind = Kind::up;
   std::uint64_t connection = 0;
   std::size_t broker = 0;
+  std::size_t receiver = 0;
   std::int64_t value = 0;
   std::uint64_t events = 0;
   std::uint8_t reason_code = 0;

@@ -23,6 +23,7 @@ Brain::Parked& Brain::park(const Window::RowInfo& row) {
     // Earlier rows may wait for their answer still: if it never comes they are passed over too.
     if (is_new) {
       actions_->push_back(Park{row.stream_id, of(row.ref.priority).acknowledged + 1});
+      verification_.settle(row.stream_id);
     }
     // Later rows of the stream may be on their way already: they move too.
     parked.moved_to = std::max({parked.moved_to, row.ref.id, of(row.ref.priority).started});
@@ -123,8 +124,14 @@ void Brain::take_parked_progress(std::int64_t round_trip_us) {
     parked.drops = 0;
     parked.refused.erase(parked.refused.begin(), parked.refused.upper_bound(row.ref.id));
     parked.due_us = now_us_;
-    parked.acknowledged = row.ref.id;
-    actions_->push_back(AcknowledgeParked{generation_, row.stream_id, row.ref.id});
+    parked.sent = row.ref.id;
+    if (verification_.is_used()) {
+      begin_to_wait();
+      verification_.add_parked(row);
+    } else {
+      parked.acknowledged = row.ref.id;
+      actions_->push_back(AcknowledgeParked{generation_, row.stream_id, row.ref.id});
+    }
     Report what = new_report(Report::Kind::acknowledged);
     what.value = round_trip_us;
     what.events = row.events;
@@ -160,6 +167,7 @@ std::int64_t Brain::parked_due_us() const {
 
 void Brain::fetch_parked() {
   if (is_fetching_parked_ || parked_row_ || parked_.empty() || stop_deadline_us_ != 0) return;
+  if (is_far_ahead()) return;
   const auto first =
       std::min_element(parked_.begin(), parked_.end(), [](const auto& a, const auto& b) {
         if (a.second.is_busy != b.second.is_busy) return !a.second.is_busy;
@@ -168,13 +176,13 @@ void Brain::fetch_parked() {
   Parked& parked = first->second;
   if (parked.is_busy || parked.due_us > now_us_) return;
   is_fetching_parked_ = true;
-  actions_->push_back(FetchParked{generation_, first->first, parked.acknowledged});
+  actions_->push_back(FetchParked{generation_, first->first, parked.sent});
 }
 
 void Brain::on(const FetchedParked& event) {
   if (event.generation != generation_ || !is_fetching_parked_) return;
   const auto at = parked_.find(event.stream_id);
-  if (at == parked_.end() || event.after_id != at->second.acknowledged) return;
+  if (at == parked_.end() || event.after_id != at->second.sent) return;
   is_fetching_parked_ = false;
   Parked& parked = at->second;
   if (event.has_failed) {
@@ -188,7 +196,8 @@ void Brain::on(const FetchedParked& event) {
   } else if (state_ == State::up) {
     parked.is_busy = true;
     const RowRef ref{buffer::Priority::normal, event.row->id, event.stream_id};
-    parked_row_ = Window::RowInfo{ref, event.stream_id, event.row->events};
+    parked_row_ = Window::RowInfo{ref, event.stream_id, event.row->events, event.row->seq,
+                                  event.row->end_seq};
   }
 }
 
@@ -198,7 +207,7 @@ void Brain::on(const Unparked& event) {
   if (!event.has_ended || at == parked_.end() || at->second.is_busy) return;
   const bool is_reported = at->second.is_reported;
   parked_.erase(at);
-  if (is_reported) report_row(Report::Kind::stream_returned, {{}, event.stream_id, 0}, 0);
+  if (is_reported) report_row(Report::Kind::stream_returned, {{}, event.stream_id}, 0);
 }
 
 bool Brain::start_parked_row() {

@@ -24,6 +24,44 @@ bool Brain::publish_status(bool is_online) {
   return true;
 }
 
+void Brain::take_progress(std::int64_t round_trip_us) {
+  take_parked_progress(round_trip_us);
+  for (const buffer::Priority priority : all_priorities) {
+    done_rows_.clear();
+    const auto progress =
+        window_.take_progress(priority, verification_.is_used() ? &done_rows_ : nullptr);
+    if (!progress) continue;
+    of(priority).confirmed = progress->row_id;
+    const RowRef row{priority, progress->row_id};
+    if (refused_ && refused_->parked_stream == 0 && refused_->priority == priority &&
+        refused_->id <= progress->row_id) {
+      refused_.reset();
+      refusals_ = 0;
+    }
+    if (verification_.is_used()) {
+      // Rows of a parked stream move into its table, and are sent again from there.
+      for (Window::RowInfo& done : done_rows_) {
+        if (parked_.count(done.stream_id) != 0) done.stream_id = 0;
+      }
+      begin_to_wait();
+      verification_.add(done_rows_);
+    } else {
+      of(priority).acknowledged = progress->row_id;
+      actions_->push_back(Acknowledge{generation_, row});
+    }
+    if (progress->sent_rows == 0) continue;
+    drops_with_same_oldest_ = 0;
+    oldest_at_drop_ = {};
+    if (refusals_ == 0) brokers_.on_working();
+    Report what = new_report(Report::Kind::acknowledged);
+    what.value = round_trip_us;
+    what.events = progress->events;
+    what.row = row;
+    actions_->push_back(what);
+  }
+  if (verification_.is_used()) take_verified();
+}
+
 std::size_t Brain::window_max() const {
   // One batch that ends each connection hides behind its successors: alone it is told apart.
   // And what a refused batch holds up must not overtake it when the refusal ends.
@@ -33,6 +71,7 @@ std::size_t Brain::window_max() const {
 }
 
 bool Brain::has_rows_to_send() const {
+  if (is_far_ahead()) return sending_.has_value();
   return sending_ || std::any_of(classes_.begin(), classes_.end(), [](const Class& of_class) {
            return !of_class.fetched.empty() || of_class.may_have_more;
          });
@@ -40,6 +79,8 @@ bool Brain::has_rows_to_send() const {
 
 void Brain::pump() {
   refill_tokens();
+  watch_receivers();
+  if (advance_going_back()) return;
   fetch_parked();
   for (;;) {
     if (sending_) {
@@ -84,6 +125,7 @@ bool Brain::start_next_row() {
 }
 
 bool Brain::start_row_of_class() {
+  if (is_far_ahead()) return false;
   for (const buffer::Priority priority : all_priorities) {
     Class& of_class = of(priority);
     if (of_class.fetched.empty()) {
@@ -95,7 +137,7 @@ bool Brain::start_row_of_class() {
     of_class.fetched.pop_front();
     of_class.fetched_bytes -= row.bytes;
     of_class.started = row.id;
-    start({{priority, row.id, 0}, row.stream_id, row.events});
+    start({{priority, row.id, 0}, row.stream_id, row.events, row.seq, row.end_seq});
     is_parked_turn_ = true;
     return true;
   }

@@ -27,6 +27,7 @@ BrainSettings brain_settings(const ForwardOptions& options) {
   out.rate_limit_bytes_per_s = options.rate_limit_bytes_per_s;
   out.tells_status = options.tells_status;
   out.ack_timeout_us = options.ack_timeout.count();
+  out.receivers = options.receivers.size();
   // Looking the name up, connecting and finding out why not may each take the link's time.
   out.connect_timeout_us =
       3 * std::chrono::microseconds(options.connect_timeout).count() + 5'000'000;
@@ -74,6 +75,8 @@ Forwarder::Forwarder(const ForwardOptions& options, buffer::Store& store, const 
       certificate_watch_(clock, options.tls.cert),
       brain_(brain_settings(options)) {
   stats_.broker = options_.brokers.front().url;
+  runs_.resize(options_.receivers.size());
+  for (const std::string& name : options_.receivers) stats_.receivers.push_back({name});
 }
 
 Forwarder::~Forwarder() {
@@ -169,6 +172,13 @@ void Forwarder::handle(LinkEvent& event) {
     case LinkEvent::Kind::up:
       limits_ = event.limits;
       step(LinkUp{event.connection, event.limits});
+      subscribe_to_receivers();
+      break;
+    case LinkEvent::Kind::message: take_receiver_ack(event); break;
+    case LinkEvent::Kind::not_subscribed:
+      set_error("the broker refuses to tell what receivers have: " + event.text);
+      log_.warn("event=receivers_refused reason={} text=\"nothing can be verified\"",
+                penstock::quoted(event.text));
       break;
     case LinkEvent::Kind::down:
       trouble_ = std::move(event.text);

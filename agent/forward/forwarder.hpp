@@ -12,7 +12,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include "agent/forward/certificate_watch.hpp"
 #include "agent/forward/message.hpp"
 #include "agent/forward/mqtt_link.hpp"
+#include "agent/forward/receiver_ack.hpp"
 #include "buffer/parking.hpp"
 
 namespace penstock::forward {
@@ -50,6 +53,7 @@ struct ForwardOptions {
   Compression compression = Compression::none;
   Format format = Format::json;
   TagNames tags{};                           ///< for Format::influx
+  std::vector<std::string> receivers;        ///< that have to verify what the broker acknowledged
   std::uint32_t in_flight_max = 8;           ///< 1 … 16
   std::uint64_t rate_limit_bytes_per_s = 0;  ///< 0: off
   std::chrono::seconds keep_alive{60};
@@ -69,7 +73,16 @@ struct ForwardStats {
   std::uint64_t sent_events = 0;             ///< since start, repeats included
   std::uint64_t acknowledged_events = 0;
   std::uint64_t acknowledged_batches = 0;
-  std::uint64_t refused_events = 0;  ///< became loss records
+  struct Receiver {
+    std::string name;
+    std::int64_t last_heard_unix_us = 0;  ///< 0: never
+    std::uint64_t ignored = 0;            ///< messages, and streams in them, that mean nothing here
+    bool is_silent = false;               ///< has verified nothing for long
+  };
+  std::vector<Receiver> receivers;
+  std::uint64_t verified_events = 0;     ///< by all receivers, since start
+  std::uint64_t unverified_batches = 0;  ///< that the broker acknowledged
+  std::uint64_t refused_events = 0;      ///< became loss records
   std::uint64_t damaged_batches = 0;
   struct Parked {
     std::string stream;
@@ -94,6 +107,8 @@ struct UpstreamChange {
     stream_parked,
     stream_returned,
     certificate_ends,
+    receiver_silent,
+    receiver_back,
   };
   Kind kind = Kind::connected;
   std::string broker;
@@ -101,6 +116,7 @@ struct UpstreamChange {
   std::string reason;          ///< when lost or parked
   std::string stream;          ///< when parked or returned
   std::int64_t days_left = 0;  ///< when our certificate ends; negative: it has ended
+  std::string receiver{};      ///< that is silent, or was
 };
 
 class Forwarder {
@@ -155,6 +171,12 @@ class Forwarder {
   std::string stream_name(std::uint32_t stream_id) const;
   void report_refusal(const Report& report);
   void count_parked();
+  void subscribe_to_receivers();
+  void take_receiver_ack(const LinkEvent& event);
+  std::vector<StreamRanges> ranges_of(const ReceiverAck& ack, std::size_t receiver);
+  void ignore(std::size_t receiver, std::string_view what, std::string_view why);
+  void report_receivers(const Report& report);
+  void report_silence(const Report& report);
   void report_up(const Report& report);
   void report_trouble(const Report& report);
   void report_acknowledged(const Report& report);
@@ -175,6 +197,14 @@ class Forwarder {
   Brain brain_;
   std::function<void(const UpstreamChange&)> on_change_;
 
+  struct ReceiverRuns {
+    std::string current;
+    bool is_live = false;           // not only kept by a broker
+    std::deque<std::string> ended;  // the last few that another live one followed
+    std::set<std::string, std::less<>> said;
+  };
+  std::vector<ReceiverRuns> runs_;               // of each receiver
+  std::size_t silent_receiver_ = 0;              // the last that was
   std::map<std::uint32_t, std::string> parked_;  // stream id -> reason
   std::deque<Event> pending_;
   std::vector<Action> actions_;

@@ -84,6 +84,10 @@ void Forwarder::perform(const Report& action) {
       trouble_ = "going back to the first broker";
       log_.info("event=back_to_first broker={}", penstock::quoted(options_.brokers.front().url));
       break;
+    case Report::Kind::verified:
+    case Report::Kind::receiver_silent:
+    case Report::Kind::receiver_back:
+    case Report::Kind::went_back: report_receivers(action); break;
     case Report::Kind::finished:
       log_.info("event=stopped unacknowledged_messages={}", action.value);
       break;

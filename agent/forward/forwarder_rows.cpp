@@ -24,7 +24,8 @@ void Forwarder::perform(const Fetch& action) {
     const std::uint64_t row_bytes = row.stored.size() + sizeof(buffer::Row);
     bytes += row.stored.size();
     const bool is_batch = row.kind == buffer::RowKind::batch;
-    event.rows.push_back({row.key.id, row_bytes, is_batch ? row.key.count : 0, row.key.stream_id});
+    event.rows.push_back({row.key.id, row_bytes, is_batch ? row.key.count : 0, row.key.stream_id,
+                          row.key.seq, row.key.seq + row.key.count});
     fetched.push_back(std::move(row));
   }
   event.is_end = event.rows.empty() || bytes < action.bytes / 2;
@@ -40,19 +41,20 @@ void Forwarder::perform(const FetchParked& action) {
   } else if (!rows->empty()) {
     buffer::Row& row = rows->front();
     const bool is_batch = row.kind == buffer::RowKind::batch;
-    event.row = {row.key.id, row.stored.size(), is_batch ? row.key.count : 0, action.stream_id};
+    event.row = {row.key.id,       row.stored.size(), is_batch ? row.key.count : 0,
+                 action.stream_id, row.key.seq,       row.key.seq + row.key.count};
     fetched_parked_ = std::move(row);
   }
   pending_.push_back(std::move(event));
 }
 
-void Forwarder::perform(const DropFetched&) {
+void Forwarder::perform(const DropFetched& action) {
   for (std::size_t i = 0; i < fetched_.size(); ++i) {
     fetched_[i].clear();
-    store_.pin(generation_, static_cast<buffer::Priority>(i), 0);
+    if (!action.keeps_pins) store_.pin(generation_, static_cast<buffer::Priority>(i), 0);
   }
   fetched_parked_.reset();
-  store_.parking()->unpin();
+  if (!action.keeps_pins) store_.parking()->unpin();
   encoded_.clear();
 }
 

@@ -28,6 +28,17 @@ class MqttLink::Inbox {
     events_.push_back(std::move(event));
     if (wake_) wake_();
   }
+  /// What nobody has read yet is replaced: a sender must not fill our memory.
+  void post_message(LinkEvent event) {
+    const std::lock_guard lock(mutex_);
+    const auto unread = std::find_if(events_.begin(), events_.end(), [&](const LinkEvent& other) {
+      return other.kind == event.kind && other.connection == event.connection &&
+             other.topic == event.topic;
+    });
+    if (unread != events_.end()) events_.erase(unread);
+    events_.push_back(std::move(event));
+    if (wake_) wake_();
+  }
   void wake() {
     const std::lock_guard lock(mutex_);
     if (wake_) wake_();
@@ -97,6 +108,12 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
       if (token.get_return_code() == 0 && code >= 0x80) {
         post_acknowledged(token, static_cast<std::uint8_t>(code));
       }
+    } else if (token.get_type() == mqtt::token::SUBSCRIBE) {
+      const int code = std::max<int>(token.get_reason_code(), token.get_return_code());
+      if (code < 0x80 || code > 0xFF) return;
+      LinkEvent out = event(LinkEvent::Kind::not_subscribed);
+      out.text = reason_text(static_cast<std::uint8_t>(code));
+      inbox->post(std::move(out));
     }
   }
   void post_acknowledged(const mqtt::token& token, std::uint8_t reason_code) {
@@ -208,6 +225,14 @@ void MqttLink::start_paho(Connection& connection) {
   try {
     connection.client = paho::make_client(options, connection.in_flight_max);
     Connection* const self = &connection;
+    connection.client->set_message_callback([self](const mqtt::const_message_ptr& message) {
+      if (message->get_payload_ref().size() > message_bytes_max) return;
+      LinkEvent out = self->event(LinkEvent::Kind::message);
+      out.topic = message->get_topic();
+      out.text = message->get_payload_str();
+      out.is_retained = message->is_retained();
+      self->inbox->post_message(std::move(out));
+    });
     connection.client->set_connection_lost_handler([self](const std::string& cause) {
       self->inbox->post(self->down(
           Stage::up, cause.empty() ? "the connection was lost" : penstock::quoted(cause)));
@@ -240,6 +265,18 @@ Result<void> MqttLink::publish(std::uint64_t message, OutgoingMessage outgoing) 
     void* const context =
         reinterpret_cast<void*>(static_cast<std::uintptr_t>(message - connection_->first_message));
     connection_->client->publish(std::move(paho_message), context, *connection_);
+    return {};
+  } catch (const std::exception& error) {
+    return Error{Errc::unavailable, penstock::quoted(error.what())};
+  }
+}
+
+Result<void> MqttLink::subscribe(const std::vector<std::string>& topics) {
+  if (!connection_ || !connection_->client) return Error{Errc::unavailable, "not connected"};
+  try {
+    for (const std::string& topic : topics) {
+      connection_->client->subscribe(topic, 1, nullptr, *connection_);
+    }
     return {};
   } catch (const std::exception& error) {
     return Error{Errc::unavailable, penstock::quoted(error.what())};

@@ -16,7 +16,7 @@
 namespace penstock::forward {
 
 struct LinkEvent {
-  enum class Kind : std::uint8_t { up, down, acknowledged };
+  enum class Kind : std::uint8_t { up, down, acknowledged, message, not_subscribed };
   Kind kind = Kind::down;
   std::uint64_t connection = 0;
   std::int64_t steady_us = 0;  ///< when it happened, not when it was read
@@ -28,7 +28,9 @@ struct LinkEvent {
 
   Stage stage = Stage::up;       ///< down: how far it got
   bool version_refused = false;  ///< down: a CONNACK refused the protocol version
-  std::string text;              ///< down: why
+  std::string text;              ///< down, not_subscribed: why. message: the payload
+  std::string topic;             ///< message
+  bool is_retained = false;      ///< message: kept by the broker, not sent just now
 };
 
 /// A new Paho client for each connection, nothing kept or sent again by itself. Paho's callbacks
@@ -56,6 +58,12 @@ class MqttLink {
   /// QoS 1. At most in_flight_max may be unacknowledged. unavailable: not connected; `down`
   /// follows.
   Result<void> publish(std::uint64_t message, OutgoingMessage outgoing);
+
+  /// QoS 1; what comes are events of the kind `message`, of each topic the last one only and none
+  /// longer than message_bytes_max. A refusal is the event `not_subscribed`. unavailable: not
+  /// connected; `down` follows.
+  Result<void> subscribe(const std::vector<std::string>& topics);
+  static constexpr std::size_t message_bytes_max = std::size_t{512} << 10;
 
   /// Ends the connection and frees the client; blocks for at most `timeout` and a little. With
   /// `says_goodbye` by a DISCONNECT, else so that the broker publishes the will. No event follows.

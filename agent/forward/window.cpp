@@ -23,7 +23,7 @@ void Window::begin_row(const RowInfo& row, std::uint32_t parts) {
   lane.push_back({row, parts, 0, false});
 }
 
-void Window::pass_over(const RowRef& row) { rows(row).push_back({{row, 0, 0}, 0, 0, false}); }
+void Window::pass_over(const RowRef& row) { rows(row).push_back({{row}, 0, 0, false}); }
 
 Window::Row* Window::find_row(const RowRef& row) {
   auto& lane = rows(row);
@@ -87,14 +87,17 @@ std::optional<Window::Answer> Window::acknowledge(std::uint64_t message, std::in
   return answer;
 }
 
-std::optional<Window::Progress> Window::take_progress(buffer::Priority priority) {
+std::optional<Window::Progress> Window::take_progress(buffer::Priority priority,
+                                                      std::vector<RowInfo>* done) {
   std::optional<Progress> progress;
   auto& waiting = rows_[static_cast<std::size_t>(priority)];
   while (!waiting.empty() && waiting.front().is_done()) {
     const Row& row = waiting.front();
     if (!progress) progress.emplace();
     progress->row_id = row.info.ref.id;
-    if (!row.is_given_up && row.parts > 0) {
+    const bool was_sent = !row.is_given_up && row.parts > 0;
+    if (done != nullptr) done->push_back(was_sent ? row.info : RowInfo{row.info.ref});
+    if (was_sent) {
       progress->events += row.info.events;
       ++progress->sent_rows;
     }

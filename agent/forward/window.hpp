@@ -21,7 +21,9 @@ class Window {
   struct RowInfo {
     RowRef ref;
     std::uint32_t stream_id = 0;
-    std::uint32_t events = 0;  ///< 0: a loss record
+    std::uint32_t events = 0;   ///< 0: a loss record
+    std::uint64_t seq = 0;      ///< its first number
+    std::uint64_t end_seq = 0;  ///< behind its last one
   };
   struct Answer {
     bool is_status = false;
@@ -51,13 +53,15 @@ class Window {
   std::optional<Answer> find(std::uint64_t message) const;
 
   /// The highest row of the class up to which all are acknowledged, if that has risen since the
-  /// last call; and how many events that made.
+  /// last call; and how many events that made. done: gets these rows, without a stream if they were
+  /// passed over or given up.
   struct Progress {
     std::uint64_t row_id = 0;
     std::uint64_t events = 0;
     std::uint64_t sent_rows = 0;  ///< the others were passed over or given up
   };
-  std::optional<Progress> take_progress(buffer::Priority priority);
+  std::optional<Progress> take_progress(buffer::Priority priority,
+                                        std::vector<RowInfo>* done = nullptr);
   /// Parked rows that are acknowledged, each for itself.
   std::vector<RowInfo> take_parked();
 

@@ -12,7 +12,7 @@ namespace {
 
 using forward::RowRef;
 
-forward::BrainSettings random_settings(std::mt19937_64& random) {
+forward::BrainSettings random_settings(std::mt19937_64& random, std::uint64_t seed) {
   forward::BrainSettings out;
   out.brokers.count = 1 + random() % 2;
   out.brokers.seed = random();
@@ -22,6 +22,8 @@ forward::BrainSettings random_settings(std::mt19937_64& random) {
   out.fetch_bytes = 10'000 + random() % 1'000'000;
   out.skips_poison = random() % 2 == 0;
   if (random() % 4 == 0) out.rate_limit_bytes_per_s = 50'000 + random() % 500'000;
+  out.receivers = seed % 3;
+  if (seed % 2 == 0) out.unverified_rows_max = 1 + random() % 500;
   return out;
 }
 
@@ -30,7 +32,7 @@ constexpr std::int64_t second_us = 1'000'000;
 }  // namespace
 
 ForwardWorld::ForwardWorld(std::uint64_t seed)
-    : random_(seed), settings_(random_settings(random_)), brain_(settings_) {
+    : random_(seed), settings_(random_settings(random_, seed)), brain_(settings_) {
   brokers_.resize(settings_.brokers.count);
   for (Broker& broker : brokers_) {
     broker.only_3_1_1 = chance(0.15);
@@ -38,6 +40,12 @@ ForwardWorld::ForwardWorld(std::uint64_t seed)
   }
   streams_.resize(1 + below(6));
   for (Stream& stream : streams_) stream.of_class = below(buffer::priority_count);
+  receivers_.resize(settings_.receivers);
+  for (Receiver& receiver : receivers_) {
+    receiver.covered.resize(streams_.size());
+    receiver.saved.resize(streams_.size());
+    receiver.touched.resize(streams_.size());
+  }
 }
 
 void ForwardWorld::later(std::int64_t in_us, std::function<void()> what) {
@@ -49,6 +57,7 @@ void ForwardWorld::run() {
   later(0, [this] { append_rows(); });
   later(0, [this] { commit(); });
   later(0, [this] { disturb(); });
+  later(0, [this] { publish_verified(); });
   run_until(now_us_ + between(300, 1'800) * second_us, [] { return false; });
   make_peace();
   run_until(now_us_ + 7'200 * second_us, [this] { return is_drained(); });
@@ -158,6 +167,7 @@ void ForwardWorld::answer_connect(std::uint64_t connection, std::size_t number,
     limits_.packet_bytes_max = broker.packet_max;
   }
   step(forward::LinkUp{connection, limits_});
+  for (std::size_t i = 0; i < receivers_.size(); ++i) tell_verified(i, between(1'000, 50'000));
 }
 
 void ForwardWorld::perform(const forward::Disconnect& action) {
@@ -199,7 +209,8 @@ void ForwardWorld::check_next(const RowRef& row) {
       has_published_[of_class] ? last_published_[of_class] : trimmed_[of_class];
   require(row.id > before, "a row came twice on a connection");
   for (auto at = behind(rows, before); at != rows.end() && at->id < row.id; ++at) {
-    require(is_parked(*at), "a row was left out");
+    const bool may_wait = !receivers_.empty() && at->is_acknowledged;
+    require(is_parked(*at) || may_wait, "a row was left out");
   }
   has_published_[of_class] = true;
   last_published_[of_class] = row.id;
@@ -287,6 +298,7 @@ void ForwardWorld::deliver(const InFlight& sent) {
   require(first <= stream.next_expected, "the receiver sees a gap");
   if (end <= stream.next_expected) ++repeats_;
   stream.next_expected = std::max(stream.next_expected, end);
+  receive(row.stream, first, end);
 }
 
 void ForwardWorld::acknowledge(std::uint64_t connection, std::uint64_t message, std::uint8_t code,
@@ -321,6 +333,7 @@ void ForwardWorld::perform(const forward::Report&) {}
 
 void ForwardWorld::disturb() {
   if (!disturbs_) return;
+  disturb_receivers();
   Broker& broker = brokers_[below(brokers_.size())];
   switch (below(14)) {
     case 0: broker.is_reachable = !broker.is_reachable; break;
@@ -367,6 +380,11 @@ void ForwardWorld::end_connection(std::int64_t noticed_in_us, bool took_all) {
 void ForwardWorld::make_peace() {
   appends_ = false;
   disturbs_ = false;
+  for (Receiver& receiver : receivers_) {
+    if (!std::exchange(receiver.is_away, false)) continue;
+    receiver.covered = receiver.saved;
+    ++receiver.run;
+  }
   for (Broker& broker : brokers_) {
     const bool only_3_1_1 = broker.only_3_1_1;
     const bool closes_silently = broker.closes_silently;

@@ -74,6 +74,19 @@ class ForwardWorld {
     std::size_t dies_of_stream = SIZE_MAX;     // ends the connection when a batch of it comes
     double loses_ack = 0;
     double swaps_acks = 0;
+    double loses_data = 0;  // acknowledged, and never handed on
+  };
+  struct Receiver {
+    using Covered = std::vector<std::map<std::uint64_t, std::uint64_t>>;  // of each stream
+    Covered covered;
+    Covered saved;
+    std::vector<std::uint64_t> touched;  // of each stream, the number that came last
+    bool is_away = false;
+    bool is_dirty = false;
+    std::uint64_t run = 1;
+    std::uint64_t published_run = 0;  // 0: never published
+    std::uint64_t known_run = 0;      // to the agent
+    forward::ReceiverVerified published;
   };
   struct InFlight {
     forward::RowRef row;
@@ -141,6 +154,11 @@ class ForwardWorld {
   void end_connection(std::int64_t noticed_in_us, bool took_all = false);
   std::uint8_t judge(std::uint64_t message, const InFlight& sent);
   void commit();
+  void receive(std::size_t stream, std::uint64_t first, std::uint64_t end);
+  void publish_verified();
+  void tell_verified(std::size_t number, std::int64_t in_us);
+  void disturb_receivers();
+  bool is_verified(const Row& row) const;
   void check_next(const forward::RowRef& row);
   bool is_parked(const Row& row) const;
   void append_rows();
@@ -173,6 +191,7 @@ class ForwardWorld {
 
   // The network and the brokers.
   std::vector<Broker> brokers_;
+  std::vector<Receiver> receivers_;
   forward::BrainSettings settings_;
   forward::Brain brain_;
   std::deque<forward::Event> pending_;

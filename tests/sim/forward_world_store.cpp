@@ -24,12 +24,18 @@ void ForwardWorld::perform(const forward::Fetch& action) {
     }
     bytes += row.bytes;
     const auto stream_id = static_cast<std::uint32_t>(row.stream + 1);
-    event.rows.push_back({row.id, row.bytes, row.is_loss ? 0 : row.count, stream_id});
+    event.rows.push_back(
+        {row.id, row.bytes, row.is_loss ? 0 : row.count, stream_id, row.seq, row.seq + row.count});
   }
   pending_.push_back(std::move(event));
 }
 
-void ForwardWorld::perform(const forward::DropFetched&) {}
+/// What is not verified may come again, on the same connection.
+void ForwardWorld::perform(const forward::DropFetched& action) {
+  if (receivers_.empty() || action.keeps_pins) return;
+  has_published_ = {};
+  parts_acknowledged_.clear();
+}
 
 std::deque<ForwardWorld::Row>::const_iterator ForwardWorld::behind(const std::deque<Row>& rows,
                                                                    std::uint64_t id) {
@@ -58,7 +64,8 @@ void ForwardWorld::perform(const forward::FetchParked& action) {
     const auto& rows = parked_[action.stream_id].rows;
     const auto at = behind(rows, action.after_id);
     if (at != rows.end()) {
-      event.row = {at->id, at->bytes, at->is_loss ? 0 : at->count, action.stream_id};
+      event.row = {at->id,           at->bytes, at->is_loss ? 0 : at->count,
+                   action.stream_id, at->seq,   at->seq + at->count};
     }
   }
   pending_.push_back(event);
@@ -86,6 +93,7 @@ void ForwardWorld::perform(const forward::Acknowledge& action) {
   const auto& rows = rows_of(action.row);
   for (auto at = behind(rows, trimmed); at != rows.end() && at->id <= action.row.id; ++at) {
     require(at->is_acknowledged || is_parked(*at), "a row is trimmed that no broker acknowledged");
+    require(is_verified(*at) || is_parked(*at), "a row is trimmed that no receiver verified");
   }
   trimmed = action.row.id;
 }
@@ -109,6 +117,7 @@ void ForwardWorld::perform(const forward::AcknowledgeParked& action) {
   for (const Row& row : parked.rows) {
     if (row.id > parked.acknowledged && row.id <= action.id) {
       require(row.is_acknowledged, "a parked row is trimmed that no broker acknowledged");
+      require(is_verified(row), "a parked row is trimmed that no receiver verified");
     }
   }
   parked.acknowledged = std::max(parked.acknowledged, action.id);
@@ -201,6 +210,7 @@ void ForwardWorld::change_generation() {
   }
   trimmed_ = {};
   has_published_ = {};
+  parts_acknowledged_.clear();
   is_carrying_ = is_carrying_ && unacknowledged_.empty();
   step(forward::StoreChanged{generation_, streams});
   if (is_up_ && !is_carrying_) end_connection(0);

@@ -75,7 +75,8 @@ struct Bench {
       Fetched event{
           pending_fetch.generation, pending_fetch.priority, pending_fetch.after_id, {}, true};
       for (const std::uint64_t id : stored[static_cast<std::size_t>(pending_fetch.priority)]) {
-        if (id > pending_fetch.after_id) event.rows.push_back({id, 100, 10, stream_of(id)});
+        if (id <= pending_fetch.after_id) continue;
+        event.rows.push_back({id, 100, 10, stream_of(id), id * 10, id * 10 + 10});
       }
       tell(event);
     }

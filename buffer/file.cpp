@@ -265,6 +265,10 @@ Result<OpenFile> open_or_make(const StoreOptions& options, const Directory& dire
   return replace_foreign(std::move(open), std::move(checked), options, directory, clock, report);
 }
 
+std::uint64_t reserved_bytes_for(std::uint64_t max_size) {
+  return max_size + std::max(mib, max_size / 16);
+}
+
 bool reserve_blocks(const StoreOptions& options, const Env& env, OpenReport& report) {
   if (!options.preallocate || options.device.empty() || options.max_size > preallocate_max) {
     return false;
@@ -273,20 +277,20 @@ bool reserve_blocks(const StoreOptions& options, const Env& env, OpenReport& rep
   struct statvfs disk = {};
   if (::fstat(env.fd(), &info) != 0 || ::fstatvfs(env.fd(), &disk) != 0) return false;
   const std::uint64_t own = static_cast<std::uint64_t>(info.st_blocks) * 512;
-  if (own >= options.max_size) return true;
+  const std::uint64_t wanted = reserved_bytes_for(options.max_size);
+  if (own >= wanted) return true;
   const std::uint64_t available = std::uint64_t{disk.f_bavail} * disk.f_frsize;
   std::string why;
-  if (available + own < options.max_size + options.keep_free) {
+  if (available + own < wanted + options.keep_free) {
     why = "the disk has too little room";
-  } else if (::fallocate(env.fd(), 0, 0, static_cast<off_t>(options.max_size)) != 0) {
+  } else if (::fallocate(env.fd(), 0, 0, static_cast<off_t>(wanted)) != 0) {
     why = std::strerror(errno);
   } else if (::fsync(env.fd()) != 0) {
     why = std::strerror(errno);
   }
   if (why.empty()) return true;
-  report.warnings.push_back(
-      fmt::format("could not reserve {} MiB for the buffer ({}): going on without",
-                  options.max_size / mib, why));
+  report.warnings.push_back(fmt::format(
+      "could not reserve {} MiB for the buffer ({}): going on without", wanted / mib, why));
   return false;
 }
 

@@ -32,6 +32,10 @@ std::uint64_t max_size_limit(unsigned address_bits = own_address_bits);
 /// a 32-bit machine has room for one of 1.5 GiB.
 std::uint64_t map_bytes_for(std::uint64_t max_size, unsigned address_bits = own_address_bits);
 
+/// The blocks to reserve for a buffer of this size: what the last commits freed can be used again
+/// only some commits later, so the file grows somewhat beyond what its data take.
+std::uint64_t reserved_bytes_for(std::uint64_t max_size);
+
 /// A file that LMDB takes for whole, with what is in it not yet looked at. Errors as below.
 Result<std::unique_ptr<Env>> open_whole(const std::filesystem::path& file, std::uint64_t map_bytes);
 /// corrupt: a record is damaged.

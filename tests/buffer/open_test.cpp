@@ -302,13 +302,15 @@ TEST_CASE_METHOD(OpenFixture, "blocks are reserved when there is room for them")
   options.preallocate = true;
   open();
   CHECK(report.warnings.empty());
-  CHECK(fs::file_size(file()) == options.max_size);
+  CHECK(fs::file_size(file()) == options.max_size + (1 << 20));
+  CHECK(reserved_bytes_for(options.max_size) == options.max_size + (1 << 20));
+  CHECK(reserved_bytes_for(std::uint64_t{1} << 30) == 1088 << 20);
   store->close();
   store.reset();
   options.keep_free = std::uint64_t{1} << 60;
   options.max_size *= 2;
   open();
   REQUIRE(report.warnings.size() == 1);
-  CHECK_THAT(report.warnings[0], Contains("could not reserve 16 MiB"));
+  CHECK_THAT(report.warnings[0], Contains("could not reserve 17 MiB"));
   CHECK(store->is_nearly_full() == false);
 }

@@ -64,13 +64,14 @@ def bounded_trouble(scene, failed_max):
 
 def fill_up(scene):
     """Until the file waits and the port's oldest are dropped; the broker is away."""
-    scene.write_lines(15_000)
-    scene.wait(lambda: scene.is_waiting_at("app"), "the file does not wait")
     for _ in range(200):
+        # It waits for a moment now and then before it is full: how much goes in depends on how well it is compressed.
+        if not wait_until(lambda: scene.is_waiting_at("app"), 0.5):
+            scene.write_lines(5_000)
         scene.send(500)
-        if scene.connector("net").get("dropped_events", 0) > 0:
+        if scene.connector("net").get("dropped_events", 0) > 0 and scene.is_waiting_at("app"):
             return
-    raise Failed(f"nothing was dropped: {scene.agent.status()}")
+    raise Failed(f"the file does not wait, or nothing was dropped: {scene.agent.status()}")
 
 
 def never_any_room(disk, scene):
@@ -108,13 +109,12 @@ def reserved(disk, scene):
     scene.write_lines(5_000)
     scene.wait(lambda: scene.connector("app").get("events", 0) == 5_000, "the lines are not taken")
     fill_up(scene)
-    scene.check(scene.intake().get("commits_failed") == 0, "a commit failed")
     scene.wait(scene.has_taken_all, "the datagrams are not all taken")
     scene.stop()
     scene.start()
     scene.upstream.start()
     scene.wait(scene.is_drained, "it does not drain while the disk is full")
-    scene.check(scene.intake().get("commits_failed") == 0, "a commit failed after the restart")
+    scene.check(scene.in_log("No space left") == 0, "the full disk was felt")
     scene.check(scene.in_log("could not reserve") == 0, "the blocks were not reserved")
 
 
@@ -176,7 +176,14 @@ def stopped_at(n):
         scene.start(is_waited_for=False)
         scene.write_lines(3_000)
         pid = scene.agent.process.pid
-        scene.wait(lambda: state_of(pid) == "T", f"there is no write or sync {n}")
+
+        def is_held():
+            if state_of(pid) == "T":
+                return True
+            scene.write_lines(100)  # each a commit of its own, until there have been so many writes
+            return False
+
+        scene.wait(is_held, f"there is no write or sync {n}")
         disk.fill()
         os.kill(pid, signal.SIGCONT)
         scene.upstream.start()

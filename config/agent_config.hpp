@@ -79,7 +79,8 @@ struct UpstreamSettings {
   std::uint32_t batch_events_max = 500;
   std::uint64_t batch_bytes_max = 0;
   std::uint32_t in_flight_max = 8;
-  double rate_limit_bytes_per_s = 0;  ///< 0: off
+  std::vector<std::string> receivers;  ///< empty: the broker's acknowledgement is enough
+  double rate_limit_bytes_per_s = 0;   ///< 0: off
   std::chrono::microseconds keep_alive{};
   std::chrono::microseconds ack_timeout{};
   std::chrono::microseconds failover_after{};

@@ -182,6 +182,38 @@ void Checks::check_topics(const Section& upstream) {
   }
 }
 
+void Checks::check_receivers(const Section& upstream) {
+  if (!is_good(upstream, "ack") || !is_good(upstream, "receivers")) return;
+  const std::vector<std::string> names = upstream.text_list("receivers");
+  if (upstream.text("ack") != "receiver") {
+    if (!names.empty()) {
+      warn(code::without_effect, upstream, "receivers",
+           "\"receivers\" has no effect: the broker's acknowledgement counts",
+           "write ack: receiver if batches are to wait for them");
+    }
+    return;
+  }
+  if (names.empty()) {
+    report(code::inconsistent, upstream, upstream.has_written("receivers") ? "receivers" : "ack",
+           {"\"ack: receiver\" needs the names of receivers", "write receivers: [archive]", ""});
+  }
+  for (std::size_t i = 0; i < names.size() && !diagnostics_.is_full(); ++i) {
+    const bool is_repeated =
+        std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]) !=
+        names.begin() + static_cast<std::ptrdiff_t>(i);
+    if (is_connector_name(names[i]) && !is_repeated) continue;
+    diagnostics_.add({code::bad_topic,
+                      Severity::error,
+                      upstream.item_place("receivers", i),
+                      fmt::format("{}[{}]", joined_path(upstream.path(), "receivers"), i),
+                      is_repeated ? "this receiver is named twice"
+                                  : "a receiver's name is a level of its topic: a-z, then up to 63 "
+                                    "of a-z 0-9 _ -",
+                      "",
+                      {}});
+  }
+}
+
 void Checks::check_security(const Section& upstream, const std::vector<BrokerAddress>& brokers) {
   const Section tls = upstream.section("tls");
   const bool has_tls_broker =
@@ -226,6 +258,7 @@ void Checks::check_security(const Section& upstream, const std::vector<BrokerAdd
 void Checks::check_upstream(const Section& upstream) {
   const std::vector<BrokerAddress> brokers = check_brokers(upstream);
   check_topics(upstream);
+  check_receivers(upstream);
   check_security(upstream, brokers);
 }
 

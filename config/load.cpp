@@ -270,6 +270,7 @@ class Loader {
     settings.batch_events_max = static_cast<std::uint32_t>(batch.integer("events"));
     settings.batch_bytes_max = batch.size("bytes");
     settings.in_flight_max = static_cast<std::uint32_t>(upstream.integer("in_flight"));
+    if (upstream.text("ack") == "receiver") settings.receivers = upstream.text_list("receivers");
     settings.rate_limit_bytes_per_s = upstream.rate("rate_limit");
     settings.keep_alive = upstream.duration("keep_alive");
     settings.ack_timeout = upstream.duration("ack_timeout");

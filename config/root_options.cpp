@@ -11,6 +11,7 @@ constexpr std::string_view full_policies[] = {"auto", "block", "drop_oldest", "d
 constexpr std::string_view priorities[] = {"high", "normal", "low"};
 constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
 constexpr std::string_view compressions[] = {"none", "zstd", "gzip"};
+constexpr std::string_view acks[] = {"broker", "receiver"};
 constexpr std::string_view formats[] = {"json", "ndjson", "influx", "cbor"};
 
 constexpr Option log_options[] = {
@@ -217,6 +218,16 @@ constexpr Option upstream_options[] = {
      .default_text = "8",
      .min = "1",
      .max = "16"},
+    {.name = "ack",
+     .type = OptionType::choice,
+     .doc = "Whose word counts: a batch leaves the buffer when the broker has acknowledged it, or "
+            "when every one of `receivers` has it too",
+     .default_text = "broker",
+     .choices = acks},
+    {.name = "receivers",
+     .type = OptionType::text_list,
+     .doc = "With `ack: receiver`: the names under which receivers publish what they have",
+     .example = "[\"archive\"]"},
     {.name = "rate_limit",
      .type = OptionType::rate,
      .doc = "Sends no faster than this",

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cctype>
+#include <cerrno>
 #include <csignal>
 #include <fstream>
 #include <optional>
@@ -13,6 +14,7 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/base/log.hpp"
+#include "agent/cli/receive_ack.hpp"
 #include "agent/cli/receive_formats.hpp"
 #include "agent/cli/receive_payload.hpp"
 #include "agent/cli/receive_report.hpp"
@@ -21,6 +23,7 @@
 #include "agent/daemon/backoff.hpp"
 #include "agent/daemon/exit_code.hpp"
 #include "agent/forward/mqtt_subscription.hpp"
+#include "config/checks.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -68,6 +71,7 @@ class Receiver {
         rule_({.from_start = options.from_start, .gap_after_us = options.gap_after.count()}),
         reporter_({.is_json = options.is_json, .is_quiet = options.is_quiet}),
         output_(STDOUT_FILENO),
+        acks_(options.prefix, options.ack_name),
         started_us_(clock.steady_us()) {}
 
   int run();
@@ -96,6 +100,7 @@ class Receiver {
   ReceiverRule rule_;
   Reporter reporter_;
   LineWriter output_;
+  AckPublisher acks_;
   forward::Subscription subscription_;
   forward::SubscriptionOptions link_;
   std::vector<std::string> topics_;
@@ -146,7 +151,20 @@ bool Receiver::prepare() {
   link_.connect.timeout = std::chrono::seconds(5);
   link_.is_persistent = true;
   topics_ = options_.topics;
-  if (topics_.empty()) topics_ = {"penstock/+/data/#", "penstock/+/zstd/#", "penstock/+/gzip/#"};
+  if (topics_.empty()) {
+    for (const char* kind : {"data", "zstd", "gzip"}) {
+      topics_.push_back(fmt::format("{}/+/{}/#", options_.prefix, kind));
+    }
+  }
+  if (acks_.is_used()) {
+    if (options_.state_file.empty() || !config::is_connector_name(options_.ack_name)) {
+      fail(daemon::exit_usage, options_.state_file.empty()
+                                   ? "--ack needs --state: what was told to agents must be kept"
+                                   : "--ack takes a name of a-z 0-9 _ -, as the agents have it");
+      return false;
+    }
+    topics_.push_back(acks_.status_filter());
+  }
 
   const auto is_control = [](unsigned char c) { return std::iscntrl(c) != 0; };
   if (std::any_of(options_.client_id.begin(), options_.client_id.end(), is_control)) {
@@ -214,6 +232,8 @@ void Receiver::connect() {
                                limits.value().session_present ? "resumed" : "new"));
     is_connected_ = was_connected_ = true;
     failed_tries_ = 0;
+    acks_.subscribed(limits.value().session_present);
+    is_saved_ = false;
     return;
   }
   if (subscribed.error().code == Errc::invalid && !was_connected_) {
@@ -272,6 +292,7 @@ void Receiver::disconnect() {
 void Receiver::take(const forward::ReceivedMessage& message) {
   if (is_other_message(message)) {
     ++other_;
+    if (acks_.is_used() && acks_.take_status(message.topic, message.payload)) is_saved_ = false;
     return;
   }
   events_.clear();
@@ -283,6 +304,7 @@ void Receiver::take(const forward::ReceivedMessage& message) {
     return;
   }
   for (const ReceivedEvent& event : events_) take_event(event);
+  if (acks_.is_used()) acks_.take_batch(message.topic, events_.front().identity.epoch);
   is_saved_ = false;
 }
 
@@ -332,9 +354,14 @@ void Receiver::report_gaps(const std::vector<Gap>& gaps) {
 void Receiver::save() {
   flush();
   if (options_.state_file.empty() || is_saved_ || is_reader_gone_ || failure_ != 0) return;
+  // What agents are told is never to be sent again: it has to outlive this machine's power.
+  if (acks_.is_used() && ::fdatasync(STDOUT_FILENO) != 0 && errno == EIO) {
+    return fail(daemon::exit_io, "stdout cannot be synced");
+  }
   const Result<void> saved = save_state(options_.state_file, rule_, link_.connect.client_id);
-  if (!saved.ok()) fail(daemon::exit_io, saved.error().text);
   is_saved_ = true;
+  if (!saved.ok()) return fail(daemon::exit_io, saved.error().text);
+  if (acks_.is_used() && is_connected_) acks_.publish(rule_, subscription_);
 }
 
 void Receiver::fail(int exit_code, std::string_view text) {

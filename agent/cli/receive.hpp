@@ -29,8 +29,10 @@ struct ReceiveOptions {
   bool from_start = false;                             ///< every stream has to begin at 0
   bool strict_order = false;                           ///< a late number is a finding too
   std::string state_file;                              ///< what was covered, kept over runs
-  bool is_json = false;                                ///< stderr as JSON lines
-  bool is_quiet = false;                               ///< no progress, no summary; findings stay
+  std::string prefix = "penstock";                     ///< of the topics
+  std::string ack_name;   ///< publish what is kept, for agents with ack: receiver; "": do not
+  bool is_json = false;   ///< stderr as JSON lines
+  bool is_quiet = false;  ///< no progress, no summary; findings stay
 };
 
 /// Runs until a limit is met, nobody reads stdout any more, or SIGINT or SIGTERM comes (a second

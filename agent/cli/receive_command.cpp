@@ -35,6 +35,9 @@ void add_connection_options(CLI::App& command, ReceiveOptions& options) {
       ->type_name("FILTER")
       ->expected(1)
       ->take_all();
+  command.add_option("--prefix", options.prefix, "First level of the agents' topics")
+      ->type_name("PREFIX")
+      ->capture_default_str();
   command.add_option("--user", options.user, "User name");
   command
       .add_option("--password-file", options.password_file, "File whose first line is the password")
@@ -59,6 +62,11 @@ void add_rule_options(CLI::App& command, ReceiveOptions& options) {
   command
       .add_option("--state", options.state_file, "Keep what was received in this file, over runs")
       ->type_name("FILE");
+  command
+      .add_option("--ack", options.ack_name,
+                  "Tell agents with `ack: receiver` what is kept, as the receiver of this name;\n"
+                  "needs --state. What is printed is on disk first if stdout is a file")
+      ->type_name("NAME");
   add_duration(command, "--summary-every", options.summary_every, "Time between two sums on stderr",
                "5s");
 }

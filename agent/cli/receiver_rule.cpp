@@ -20,6 +20,7 @@ Verdict ReceiverRule::take(const EventIdentity& event, std::int64_t now_us) {
     return Verdict::untracked;
   }
   const std::uint64_t end = event.seq + std::max<std::uint64_t>(1, event.lost);
+  stream->touched = event.seq;
   if (event.seq >= stream->next) {
     if (event.seq > stream->next) {
       const bool is_required = !stream->is_new || settings_.from_start;
@@ -67,6 +68,25 @@ std::vector<Gap> ReceiverRule::finish() {
     for (auto& [first, hole] : stream->holes) report(*stream, first, hole, gaps);
   }
   return gaps;
+}
+
+void ReceiverRule::covered(std::size_t ranges_max, std::vector<Covered>& out) const {
+  for (const auto& [key, stream] : streams_) {
+    const auto& holes = stream->holes;
+    // A range lies before each hole and behind the last.
+    auto hole = holes.upper_bound(stream->touched);
+    for (std::size_t n = 0; n < ranges_max / 2 && hole != holes.begin(); ++n) --hole;
+    Covered covered{stream->device, stream->stream, stream->epoch, {}};
+    std::uint64_t begin = hole == holes.begin() ? 0 : std::prev(hole)->second.end;
+    while (covered.bounds.size() < 2 * ranges_max) {
+      begin = std::max(begin, stream->given_up_below);
+      const std::uint64_t end = hole == holes.end() ? stream->next : hole->first;
+      if (end > begin) covered.bounds.insert(covered.bounds.end(), {begin, end});
+      if (hole == holes.end()) break;
+      begin = hole++->second.end;
+    }
+    if (!covered.bounds.empty()) out.push_back(std::move(covered));
+  }
 }
 
 ReceiverRule::Stream* ReceiverRule::find_or_add(const EventIdentity& event) {
@@ -179,6 +199,7 @@ void ReceiverRule::limit_holes(Stream& stream) {
   while (stream.holes.size() > settings_.holes_max) {
     const auto lowest = stream.holes.begin();
     report(stream, lowest->first, lowest->second, given_up_);
+    stream.given_up_below = lowest->second.end;
     stream.holes.erase(lowest);
   }
 }

@@ -82,6 +82,16 @@ class ReceiverRule {
 
   const ReceiverCounts& counts() const { return counts_; }
 
+  /// Begin and end of each range that is covered, rising; of many, those around the number that
+  /// came last. Appends every stream.
+  struct Covered {
+    std::string_view device;  ///< as the other names valid until the next call of another kind
+    std::string_view stream;
+    std::string_view epoch;
+    std::vector<std::uint64_t> bounds;
+  };
+  void covered(std::size_t ranges_max, std::vector<Covered>& out) const;
+
   /// Everything but the counters, as lines of text.
   std::string save() const;
   /// Replaces the state by a saved one; open holes age from now_us on. corrupt: not a saved state,
@@ -104,6 +114,8 @@ class ReceiverRule {
     std::string stream;
     std::string epoch;
     std::uint64_t next = 0;               // above the highest covered number
+    std::uint64_t given_up_below = 0;     // holes were forgotten there: not all of it came
+    std::uint64_t touched = 0;            // the number that came last
     bool is_new = true;                   // nothing was covered yet
     std::map<std::uint64_t, Hole> holes;  // by first number; disjoint, all below next
     std::vector<Remembered> recent;       // slot = seq modulo size, a power of two

@@ -47,6 +47,10 @@ std::string ReceiverRule::save() const {
     fmt::format_to(std::back_inserter(out), "stream\t{}\t{}\t{}\t{}\n", stream->device,
                    stream->stream, stream->epoch, stream->next);
     ++lines;
+    if (stream->given_up_below != 0) {
+      fmt::format_to(std::back_inserter(out), "given_up\t{}\n", stream->given_up_below);
+      ++lines;
+    }
     for (const auto& [first, hole] : stream->holes) {
       fmt::format_to(std::back_inserter(out), "hole\t{}\t{}\t{}\t{}\n", first, hole.end,
                      hole.is_required ? 1 : 0, hole.was_reported ? 1 : 0);
@@ -103,6 +107,9 @@ Result<void> ReceiverRule::load(std::string_view text, std::int64_t now_us) {
 
 bool ReceiverRule::read_part(Stream& stream, const std::vector<std::string_view>& parts,
                              std::int64_t now_us) {
+  if (parts[0] == "given_up" && parts.size() == 2) {
+    return read_number(parts[1], stream.given_up_below) && stream.given_up_below <= stream.next;
+  }
   if (parts[0] == "hole" && parts.size() == 5) {
     std::uint64_t first = 0;
     Hole hole{0, now_us, parts[3] == "1", parts[4] == "1"};

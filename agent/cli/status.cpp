@@ -103,6 +103,11 @@ class Screen {
       print(line);
       print(label("") + fmt::format("{} events acknowledged since start",
                                     human_count(number(upstream, "acknowledged_events"))));
+      if (const Json& names = member(upstream, "receivers"); names.IsArray() && !names.Empty()) {
+        print(label("") + fmt::format("{} events verified by receivers; {} batches wait for them",
+                                      human_count(number(upstream, "verified_events")),
+                                      human_count(number(upstream, "unverified_batches"))));
+      }
     }
     std::string line = label("backlog") + human_count(number(buffer, "events")) + " events";
     if (number(buffer, "rows") > 0) {

@@ -66,6 +66,19 @@ std::string parked_json(const forward::ForwardStats& stats) {
   return fmt::format("[{}]", fmt::join(streams, ","));
 }
 
+std::string receivers_json(const forward::ForwardStats& stats) {
+  std::vector<std::string> receivers;
+  for (const auto& receiver : stats.receivers) {
+    JsonLine json;
+    json.text("name", receiver.name)
+        .time("last_heard", receiver.last_heard_unix_us)
+        .number("ignored", receiver.ignored)
+        .boolean("is_silent", receiver.is_silent);
+    receivers.push_back(json.take());
+  }
+  return fmt::format("[{}]", fmt::join(receivers, ","));
+}
+
 std::string upstream_json(const forward::ForwardStats& stats) {
   JsonLine json;
   json.text("state", to_string(stats.state))
@@ -80,6 +93,9 @@ std::string upstream_json(const forward::ForwardStats& stats) {
       .number("damaged_batches", stats.damaged_batches)
       .number("parked_streams", stats.parked_streams)
       .raw("parked", parked_json(stats))
+      .number("verified_events", stats.verified_events)
+      .number("unverified_batches", stats.unverified_batches)
+      .raw("receivers", receivers_json(stats))
       .number("round_trip_us", static_cast<std::uint64_t>(stats.round_trip_us))
       .time("last_acknowledged", stats.last_acknowledged_unix_us)
       .text("error", stats.last_error)
@@ -172,6 +188,14 @@ Health judge(const StatusFacts& facts, std::vector<std::string>& problems) {
          fmt::format("{} {} refused by the broker: {}: {}", facts.upstream->parked_streams,
                      facts.upstream->parked_streams == 1 ? "stream is" : "streams are",
                      first.stream, first.reason));
+  }
+  if (facts.upstream) {
+    for (const auto& receiver : facts.upstream->receivers) {
+      if (!receiver.is_silent) continue;
+      note(Health::degraded, fmt::format("receiver {} has verified nothing for long: what was sent "
+                                         "stays in the buffer",
+                                         receiver.name));
+    }
   }
   if (facts.upstream && facts.upstream->certificate_days_left) {
     const std::int64_t days = *facts.upstream->certificate_days_left;

@@ -16,7 +16,7 @@
 namespace penstock::forward {
 namespace {
 
-constexpr std::chrono::seconds subscribe_time_max{10};
+constexpr std::chrono::seconds answer_time_max{10};
 constexpr int silent_closes_max = 3;
 constexpr std::uint32_t queued_max = 1;
 // Paho C 1.3.12 writes larger values as if they were negative: "never" would become 255 s.
@@ -208,7 +208,7 @@ Result<void> Subscription::subscribe(std::span<const std::string> filters) {
     // One filter at a time: only then does Paho report a refusal as a failure.
     try {
       const auto token = connection.client->subscribe(filter, 1);
-      if (!token->wait_for(subscribe_time_max)) {
+      if (!token->wait_for(answer_time_max)) {
         result = Error{Errc::unavailable, "the broker does not answer SUBSCRIBE"};
       }
     } catch (const mqtt::exception& error) {
@@ -222,6 +222,23 @@ Result<void> Subscription::subscribe(std::span<const std::string> filters) {
       result = Error{Errc::unavailable, penstock::quoted(error.what())};
     }
     if (!result) break;
+  }
+  connection.let_through(false);
+  return result;
+}
+
+Result<void> Subscription::publish_retained(const std::string& topic, const std::string& payload) {
+  Connection& connection = *connection_;
+  if (!connection.client) return Error{Errc::unavailable, "not connected"};
+  connection.let_through(true);
+  Result<void> result;
+  try {
+    const auto token = connection.client->publish(mqtt::make_message(topic, payload, 1, true));
+    if (!token->wait_for(answer_time_max)) {
+      result = Error{Errc::unavailable, "the broker does not answer PUBLISH"};
+    }
+  } catch (const std::exception& error) {
+    result = Error{Errc::unavailable, penstock::quoted(error.what())};
   }
   connection.let_through(false);
   return result;

@@ -55,6 +55,9 @@ class Subscription {
   /// connection was lost or the broker does not answer.
   Result<void> subscribe(std::span<const std::string> filters);
 
+  /// QoS 1, retained. Blocks until the broker has it, at most 10 s. unavailable: it has it not.
+  Result<void> publish_retained(const std::string& topic, const std::string& payload);
+
   /// The next message, or nullopt after `timeout`. unavailable: the connection is lost, and all
   /// that had come was handed out.
   Result<std::optional<ReceivedMessage>> next_message(std::chrono::milliseconds timeout);

@@ -46,6 +46,36 @@ TEST_CASE("a number that was covered is a repeat, with other content a conflict"
   CHECK(rule.counts().events == 5000);
 }
 
+TEST_CASE("it tells the ranges that came, and nothing that it gave up") {
+  ReceiverRule rule({.holes_max = 4});
+  const auto bounds = [&rule](std::size_t ranges_max) {
+    std::vector<ReceiverRule::Covered> all;
+    rule.covered(ranges_max, all);
+    REQUIRE(all.size() == 1);
+    CHECK(all[0].stream == "app");
+    return all[0].bounds;
+  };
+  rule.take(event(5), 0);
+  CHECK(bounds(64) == std::vector<std::uint64_t>{5, 6});
+  for (const std::uint64_t seq : {7, 9, 11}) rule.take(event(seq), 0);
+  CHECK(bounds(64) == std::vector<std::uint64_t>{5, 6, 7, 8, 9, 10, 11, 12});
+  rule.take(event(5), 0);  // what came last is among them
+  CHECK(bounds(2) == std::vector<std::uint64_t>{5, 6, 7, 8});
+  rule.take(event(6), 0);
+  CHECK(bounds(64) == std::vector<std::uint64_t>{5, 8, 9, 10, 11, 12});
+  for (const std::uint64_t seq : {13, 15}) rule.take(event(seq), 0);
+  // The hole below 5 was given up: so is the word that all before it came.
+  CHECK(bounds(64) == std::vector<std::uint64_t>{5, 8, 9, 10, 11, 12, 13, 14, 15, 16});
+  rule.take(event(17), 0);
+  const std::vector<std::uint64_t> expected{9, 10, 11, 12, 13, 14, 15, 16, 17, 18};
+  CHECK(bounds(64) == expected);
+  ReceiverRule again({.holes_max = 4});
+  REQUIRE(again.load(rule.save(), 0).ok());
+  std::vector<ReceiverRule::Covered> all;
+  again.covered(64, all);
+  CHECK(all.at(0).bounds == expected);
+}
+
 TEST_CASE("streams, devices and epochs are apart") {
   ReceiverRule rule({});
   CHECK(rule.take({"gw", "app", "e1", 0, 0, false, 1}, 0) == Verdict::fresh);

@@ -1,0 +1,81 @@
+#include "agent/cli/receive_ack.hpp"
+
+#include <fmt/format.h>
+#include <rapidjson/document.h>
+
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "agent/forward/receiver_ack.hpp"
+
+namespace penstock::cli {
+
+AckPublisher::AckPublisher(std::string prefix, std::string name)
+    : prefix_(std::move(prefix)), name_(std::move(name)) {}
+
+void AckPublisher::subscribed(bool session_present) {
+  if (!session_present || run_.empty()) {
+    std::random_device random;
+    run_ = fmt::format("{:08x}{:08x}", random(), random());
+  }
+  for (auto& [name, device] : devices_) device.is_due = true;
+}
+
+std::string_view AckPublisher::device_of(std::string_view topic) const {
+  if (topic.substr(0, prefix_.size()) != prefix_) return {};
+  topic.remove_prefix(prefix_.size());
+  if (topic.empty() || topic.front() != '/') return {};
+  topic.remove_prefix(1);
+  const std::size_t end = topic.find('/');
+  return end == std::string_view::npos ? std::string_view() : topic.substr(0, end);
+}
+
+/// The status message names the epoch; until it comes, data does.
+void AckPublisher::take_batch(std::string_view topic, std::string_view epoch) {
+  const std::string_view name = device_of(topic);
+  if (name.empty()) return;
+  auto at = devices_.find(name);
+  if (at == devices_.end()) at = devices_.emplace(name, Device{std::string(epoch)}).first;
+  at->second.is_due = true;
+}
+
+bool AckPublisher::take_status(std::string_view topic, std::string_view payload) {
+  const std::string_view name = device_of(topic);
+  const bool is_status =
+      !name.empty() && topic.substr(prefix_.size() + 1 + name.size()) == "/status";
+  if (!is_status) return false;
+  rapidjson::Document status;
+  status.Parse(payload.data(), payload.size());
+  if (status.HasParseError() || !status.IsObject()) return false;
+  const auto epoch = status.FindMember("epoch");
+  if (epoch == status.MemberEnd() || !epoch->value.IsString()) return false;
+  auto at = devices_.find(name);
+  if (at == devices_.end()) at = devices_.emplace(name, Device{}).first;
+  const std::string_view told(epoch->value.GetString(), epoch->value.GetStringLength());
+  if (at->second.epoch == told) return false;
+  at->second = Device{std::string(told)};
+  return true;
+}
+
+void AckPublisher::publish(const ReceiverRule& rule, forward::Subscription& subscription) {
+  std::map<std::string_view, forward::ReceiverAck> acks;
+  for (const auto& [name, device] : devices_) {
+    if (device.is_due) acks[name] = {device.epoch, run_, {}};
+  }
+  if (acks.empty()) return;
+  std::vector<ReceiverRule::Covered> all;
+  rule.covered(forward::receiver_ack_ranges_max, all);
+  for (ReceiverRule::Covered& covered : all) {
+    const auto ack = acks.find(covered.device);
+    if (ack == acks.end() || ack->second.epoch != covered.epoch) continue;
+    ack->second.streams.push_back({std::string(covered.stream), std::move(covered.bounds)});
+  }
+  for (const auto& [name, ack] : acks) {
+    const std::string topic = fmt::format("{}/{}/ack/{}", prefix_, name, name_);
+    if (!subscription.publish_retained(topic, forward::format_receiver_ack(ack)).ok()) return;
+    devices_.find(name)->second.is_due = false;
+  }
+}
+
+}  // namespace penstock::cli

@@ -182,6 +182,7 @@ class Client(threading.Thread):
             replies = bytearray()
             for kind, flags, body in splitter.feed(received):
                 if kind == mqtt.CONNACK:
+                    self.connected(bool(body[0] & 1))
                     replies += mqtt.subscribe(1, self.filters, self.version)
                 elif kind == mqtt.SUBACK:
                     self.subscribed.set()
@@ -190,9 +191,52 @@ class Client(threading.Thread):
                     self.messages.append((found["topic"], found["payload"]))
                     if found["qos"]:
                         replies += mqtt.puback(found["packet_id"], self.version)
+            replies += self.tell()
             if replies:
                 connection.sendall(replies)
+
+    def connected(self, session_present):
+        pass
+
+    def tell(self):
+        """Packets to send after what has come."""
+        return b""
 
     def stop(self):
         self.stopping.set()
         self.join(10)
+
+
+class AckingClient(Client):
+    """Tells agents with `ack: receiver` what it has, as docs/wire-format.md asks; keeps it in memory."""
+
+    def __init__(self, port, name):
+        super().__init__(port, client_id=name, filters=("penstock/+/data/#", "penstock/+/status"))
+        self.name, self.rule, self.epochs, self.run_id, self.taken = name, Rule(), {}, "", 0
+
+    def connected(self, session_present):
+        if not session_present or not self.run_id:
+            self.run_id = os.urandom(8).hex()
+
+    def tell(self):
+        devices = set()
+        for topic, payload in self.messages[self.taken:]:
+            device = topic.split("/")[1]
+            devices.add(device)
+            if topic.endswith("/status"):
+                self.epochs[device] = json.loads(payload)["epoch"]
+            else:
+                self.rule.take_message(topic, payload)
+        self.taken = len(self.messages)
+        return b"".join(mqtt.publish(f"penstock/{device}/ack/{self.name}", self.statement(device).encode(), packet_id=7, retain=True)
+                        for device in devices if device in self.epochs)
+
+    def statement(self, device):
+        streams = {}
+        for (owner, name, epoch), stream in self.rule.streams.items():
+            if (owner, epoch) != (device, self.epochs[device]):
+                continue
+            numbers = sorted(stream.content.keys() | stream.lost)
+            bounds = [n for n in numbers if not stream.covers(n - 1)], [n + 1 for n in numbers if not stream.covers(n + 1)]
+            streams[name] = [bound for pair in list(zip(*bounds))[:64] for bound in pair]
+        return json.dumps({"epoch": self.epochs[device], "run": self.run_id, "streams": streams})

@@ -97,6 +97,7 @@ void Forwarder::report_receivers(const Report& report) {
   } else if (report.kind != Report::Kind::verified) {
     report_silence(report);
   }
+  if (report.kind == Report::Kind::went_back) return;  // what waits is the same as before
   const std::lock_guard lock(stats_mutex_);
   if (report.kind == Report::Kind::verified) stats_.verified_events += report.events;
   stats_.unverified_batches = waiting;

@@ -4,16 +4,22 @@
 #include <fmt/core.h>
 #include <linux/magic.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <thread>
 
 namespace penstock::buffer {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds orphan_patience{5};
 
 struct FileSystem {
   std::uint32_t magic;
@@ -127,11 +133,32 @@ std::string holder_of(int lock_fd) {
   return pid.empty() ? "unknown" : pid;
 }
 
+/// The process that noted itself in the lock is gone, and something else holds it.
+bool is_orphaned(int lock_fd) {
+  const std::string pid = holder_of(lock_fd);
+  if (pid == "unknown") return false;
+  return ::kill(static_cast<pid_t>(std::strtol(pid.c_str(), nullptr, 10)), 0) != 0 &&
+         errno == ESRCH;
+}
+
+/// 0 or the errno. A killed agent's child keeps the lock from its fork to its exec, or to its end:
+/// it is waited for.
+int lock_patiently(int fd) {
+  using namespace std::chrono;
+  const auto until = steady_clock::now() + orphan_patience;
+  for (;;) {
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    if (errno != EWOULDBLOCK) return errno;
+    if (!is_orphaned(fd) || steady_clock::now() >= until) return EWOULDBLOCK;
+    std::this_thread::sleep_for(10ms);
+  }
+}
+
 Result<UniqueFd> take_lock(const fs::path& path) {
   UniqueFd fd(::open((path / "LOCK").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.is_open()) return denied(path, errno);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return errno_error(fmt::format("lock {}/LOCK", path.string()));
+  if (const int code = lock_patiently(fd.get()); code != 0) {
+    if (code != EWOULDBLOCK) return errno_error(fmt::format("lock {}/LOCK", path.string()), code);
     return Error{Errc::unavailable, fmt::format("another agent (pid {}) is using the buffer {}",
                                                 holder_of(fd.get()), path.string())};
   }

@@ -1,9 +1,12 @@
 // What is found at start: leftovers, other owners, damage, and things that are not ours.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
 
 #include "agent/base/bytes.hpp"
 #include "agent/base/unique_fd.hpp"
@@ -296,6 +299,24 @@ TEST_CASE("the map leaves room for deletes, and fits the addresses of the machin
   CHECK(map_bytes_for(sizes.max_size_mib << 20, sizes.address_bits) == sizes.map_mib << 20);
   const std::uint64_t largest = max_size_limit(sizes.address_bits);
   CHECK(map_bytes_for(largest, sizes.address_bits) > largest);
+}
+
+TEST_CASE_METHOD(OpenFixture, "a child that outlives a killed agent for a moment is waited for") {
+  made();
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  REQUIRE(::waitpid(gone, nullptr, 0) == gone);
+  UniqueFd lock(::open((options.path / "LOCK").c_str(), O_RDWR | O_TRUNC | O_CLOEXEC));
+  const std::string pid = std::to_string(gone) + "\n";
+  REQUIRE(::write(lock.get(), pid.data(), pid.size()) == static_cast<ssize_t>(pid.size()));
+  REQUIRE(::flock(lock.get(), LOCK_EX) == 0);
+  std::thread child([&lock] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    lock.reset();
+  });
+  open();
+  child.join();
+  CHECK(rows().size() == 2);
 }
 
 TEST_CASE_METHOD(OpenFixture, "blocks are reserved when there is room for them") {

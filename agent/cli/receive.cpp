@@ -355,13 +355,16 @@ void Receiver::save() {
   flush();
   if (options_.state_file.empty() || is_saved_ || is_reader_gone_ || failure_ != 0) return;
   // What agents are told is never to be sent again: it has to outlive this machine's power.
-  if (acks_.is_used() && ::fdatasync(STDOUT_FILENO) != 0 && errno == EIO) {
-    return fail(daemon::exit_io, "stdout cannot be synced");
+  // EINVAL and EROFS are those of a pipe or a terminal: nothing is there to be synced.
+  if (acks_.is_used() && ::fdatasync(STDOUT_FILENO) != 0 && errno != EINVAL && errno != EROFS) {
+    return fail(daemon::exit_io, errno_error("stdout cannot be synced").text);
   }
   const Result<void> saved = save_state(options_.state_file, rule_, link_.connect.client_id);
   is_saved_ = true;
   if (!saved.ok()) return fail(daemon::exit_io, saved.error().text);
-  if (acks_.is_used() && is_connected_) acks_.publish(rule_, subscription_);
+  if (!acks_.is_used() || !is_connected_) return;
+  const Result<void> told = acks_.publish(rule_, subscription_);
+  if (!told.ok()) reporter_.failure(told.error().text);
 }
 
 void Receiver::fail(int exit_code, std::string_view text) {

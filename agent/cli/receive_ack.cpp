@@ -58,12 +58,12 @@ bool AckPublisher::take_status(std::string_view topic, std::string_view payload)
   return true;
 }
 
-void AckPublisher::publish(const ReceiverRule& rule, forward::Subscription& subscription) {
+Result<void> AckPublisher::publish(const ReceiverRule& rule, forward::Subscription& subscription) {
   std::map<std::string_view, forward::ReceiverAck> acks;
   for (const auto& [name, device] : devices_) {
     if (device.is_due) acks[name] = {device.epoch, run_, {}};
   }
-  if (acks.empty()) return;
+  if (acks.empty()) return {};
   std::vector<ReceiverRule::Covered> all;
   rule.covered(forward::receiver_ack_ranges_max, all);
   for (ReceiverRule::Covered& covered : all) {
@@ -71,11 +71,15 @@ void AckPublisher::publish(const ReceiverRule& rule, forward::Subscription& subs
     if (ack == acks.end() || ack->second.epoch != covered.epoch) continue;
     ack->second.streams.push_back({std::string(covered.stream), std::move(covered.bounds)});
   }
+  Result<void> refusal;
   for (const auto& [name, ack] : acks) {
     const std::string topic = fmt::format("{}/{}/ack/{}", prefix_, name, name_);
-    if (!subscription.publish_retained(topic, forward::format_receiver_ack(ack)).ok()) return;
+    const auto done = subscription.publish_retained(topic, forward::format_receiver_ack(ack));
+    if (!done && done.error().code != Errc::invalid) break;
     devices_.find(name)->second.is_due = false;
+    if (!done && !std::exchange(is_refusal_told_, true)) refusal = done.error();
   }
+  return refusal;
 }
 
 }  // namespace penstock::cli

@@ -26,8 +26,9 @@ class AckPublisher {
   void take_batch(std::string_view topic, std::string_view epoch);
   /// true: it is a status message with news.
   bool take_status(std::string_view topic, std::string_view payload);
-  /// What the rule covers must be on disk. Stops at the first failure; the rest stays to be done.
-  void publish(const ReceiverRule& rule, forward::Subscription& subscription);
+  /// What the rule covers must be on disk. Stops where the broker does not answer; the rest stays
+  /// to be done. invalid: it refuses a topic; said once, and tried again with the next batch.
+  Result<void> publish(const ReceiverRule& rule, forward::Subscription& subscription);
 
  private:
   struct Device {
@@ -39,6 +40,7 @@ class AckPublisher {
   std::string prefix_;
   std::string name_;
   std::string run_;
+  bool is_refusal_told_ = false;
   std::map<std::string, Device, std::less<>> devices_;
 };
 

@@ -1,5 +1,7 @@
 #include "agent/forward/mqtt_subscription.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -27,6 +29,16 @@ struct Failure {
   Stage stage = Stage::connect;
   bool version_refused = false;
 };
+
+/// invalid: the broker refuses it. unavailable: all else.
+Error error_of(const mqtt::exception& error, std::string_view what) {
+  const int code = std::max(error.get_reason_code(), error.get_return_code());
+  const bool is_refused = code >= 0x80 && code <= 0xFF;
+  return {is_refused ? Errc::invalid : Errc::unavailable,
+          fmt::format("{}: {}", what,
+                      is_refused ? std::string(reason_text(static_cast<std::uint8_t>(code)))
+                                 : penstock::quoted(error.what()))};
+}
 
 }  // namespace
 
@@ -212,12 +224,7 @@ Result<void> Subscription::subscribe(std::span<const std::string> filters) {
         result = Error{Errc::unavailable, "the broker does not answer SUBSCRIBE"};
       }
     } catch (const mqtt::exception& error) {
-      const int code = std::max(error.get_reason_code(), error.get_return_code());
-      const bool is_refused = code >= 0x80 && code <= 0xFF;
-      result = Error{is_refused ? Errc::invalid : Errc::unavailable,
-                     "subscribing to " + penstock::quoted(filter) + ": " +
-                         (is_refused ? std::string(reason_text(static_cast<std::uint8_t>(code)))
-                                     : penstock::quoted(error.what()))};
+      result = error_of(error, "subscribing to " + penstock::quoted(filter));
     } catch (const std::exception& error) {
       result = Error{Errc::unavailable, penstock::quoted(error.what())};
     }
@@ -237,6 +244,8 @@ Result<void> Subscription::publish_retained(const std::string& topic, const std:
     if (!token->wait_for(answer_time_max)) {
       result = Error{Errc::unavailable, "the broker does not answer PUBLISH"};
     }
+  } catch (const mqtt::exception& error) {
+    result = error_of(error, "publishing to " + penstock::quoted(topic));
   } catch (const std::exception& error) {
     result = Error{Errc::unavailable, penstock::quoted(error.what())};
   }

@@ -55,7 +55,8 @@ class Subscription {
   /// connection was lost or the broker does not answer.
   Result<void> subscribe(std::span<const std::string> filters);
 
-  /// QoS 1, retained. Blocks until the broker has it, at most 10 s. unavailable: it has it not.
+  /// QoS 1, retained. Blocks until the broker has it, at most 10 s. invalid: it refuses it (MQTT 5;
+  /// one of 3.1.1 has no way to say so). unavailable: no answer.
   Result<void> publish_retained(const std::string& topic, const std::string& payload);
 
   /// The next message, or nullopt after `timeout`. unavailable: the connection is lost, and all

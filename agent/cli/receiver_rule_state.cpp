@@ -44,27 +44,27 @@ std::string ReceiverRule::save() const {
   out += '\n';
   std::size_t lines = 1;
   for (const Stream* stream : ordered) {
-    fmt::format_to(std::back_inserter(out), "stream\t{}\t{}\t{}\t{}\n", stream->device,
-                   stream->stream, stream->epoch, stream->next);
+    out += fmt::format("stream\t{}\t{}\t{}\t{}\n", stream->device, stream->stream, stream->epoch,
+                       stream->next);
     ++lines;
     if (stream->given_up_below != 0) {
-      fmt::format_to(std::back_inserter(out), "given_up\t{}\n", stream->given_up_below);
+      out += fmt::format("given_up\t{}\n", stream->given_up_below);
       ++lines;
     }
     for (const auto& [first, hole] : stream->holes) {
-      fmt::format_to(std::back_inserter(out), "hole\t{}\t{}\t{}\t{}\n", first, hole.end,
-                     hole.is_required ? 1 : 0, hole.was_reported ? 1 : 0);
+      out += fmt::format("hole\t{}\t{}\t{}\t{}\n", first, hole.end, hole.is_required ? 1 : 0,
+                         hole.was_reported ? 1 : 0);
       ++lines;
     }
     if (stream->recent.empty()) continue;
-    fmt::format_to(std::back_inserter(out), "hashes\t{}", stream->recent.size());
+    out += fmt::format("hashes\t{}", stream->recent.size());
     for (const Remembered& slot : stream->recent) {
-      fmt::format_to(std::back_inserter(out), "\t{:x}:{:x}", slot.seq_low, slot.hash);
+      out += fmt::format("\t{:x}:{:x}", slot.seq_low, slot.hash);
     }
     out += '\n';
     ++lines;
   }
-  fmt::format_to(std::back_inserter(out), "end\t{}\n", lines);
+  out += fmt::format("end\t{}\n", lines);
   return out;
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iterator>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -103,7 +102,10 @@ class InfluxEncoder final : public Encoder {
     }
     const std::int64_t time_ns = std::clamp(*time_us, -time_us_max, time_us_max) * ns_per_us +
                                  static_cast<std::int64_t>(seq % numbers_apart);
-    fmt::format_to(std::back_inserter(out), " {}\n", time_ns);
+    const fmt::format_int time_text(time_ns);
+    out += ' ';
+    out.append(time_text.data(), time_text.size());
+    out += '\n';
     return {};
   }
 

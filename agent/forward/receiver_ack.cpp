@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iterator>
 
 namespace penstock::forward {
 namespace {
@@ -116,8 +115,7 @@ std::string format_receiver_ack(const ReceiverAck& ack) {
   std::string out = fmt::format(R"({{"epoch":"{}","run":"{}","streams":{{)", ack.epoch, ack.run);
   const char* comma = "";
   for (const ReceiverAck::Stream& stream : ack.streams) {
-    fmt::format_to(std::back_inserter(out), R"({}"{}":[{}])", comma, stream.name,
-                   fmt::join(stream.bounds, ","));
+    out += fmt::format(R"({}"{}":[{}])", comma, stream.name, fmt::join(stream.bounds, ","));
     comma = ",";
   }
   out += "}}";

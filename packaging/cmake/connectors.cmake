@@ -1,4 +1,4 @@
-# penstock_add_connector(NAME [SMALL]): builds connectors/NAME/*.cpp as a library, and its *_test.cpp as a test;
+# penstock_add_connector(NAME [SMALL [FAST …]]): builds connectors/NAME/*.cpp as a library, and its *_test.cpp as a test;
 # -DPENSTOCK_CONNECTOR_NAME=OFF leaves it out. A folder that needs a library of its own has a links.cmake
 # that sets PENSTOCK_CONNECTOR_LINKS.
 # penstock_finish_connectors(): makes builtin.cpp, the array of pointers to each folder's `type`, and what

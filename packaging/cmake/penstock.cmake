@@ -35,13 +35,18 @@ if(PENSTOCK_FUZZ)
   target_compile_options(penstock_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# penstock_library(NAME [SMALL] SOURCES … LINKS …): a room. SMALL: no loop over events is in it, so a
-# release is made for size.
+# penstock_library(NAME [SMALL [FAST …]] SOURCES … LINKS …): a room. SMALL: a release is made for size, but
+# for the sources under FAST, which each event passes.
 function(penstock_library name)
-  cmake_parse_arguments(ARG "SMALL" "" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "SMALL" "" "FAST;SOURCES;LINKS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
-  if(ARG_SMALL)
-    target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-Os>)
+  if(ARG_SMALL AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    foreach(source IN LISTS ARG_SOURCES)
+      cmake_path(GET source FILENAME file)
+      if(NOT file IN_LIST ARG_FAST)
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS -Os)
+      endif()
+    endforeach()
   endif()
   target_link_libraries(${name} PUBLIC penstock_flags ${ARG_LINKS})
 endfunction()

@@ -4,6 +4,7 @@ Each has: port, tls_port, users (name -> password), versions (of MQTT), start(),
 they acknowledged over a stop say keeps = True.
 """
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -45,6 +46,11 @@ class Broker:
         self.certificate = certificate
         self.port, self.tls_port = free_port(), free_port()
         self.process = None
+
+    def package_version(self):
+        """As its change log has it."""
+        with gzip.open(self.root / f"usr/share/doc/{self.package}/changelog.Debian.gz", "rt", encoding="utf-8") as log:
+            return log.readline().split("(")[1].split(")")[0]
 
     def command(self):
         raise NotImplementedError
@@ -88,7 +94,8 @@ class Broker:
 
 
 class Mosquitto(Broker):
-    name, versions, keeps = "mosquitto", ("5", "3.1.1"), True
+    name, package, versions, keeps = "mosquitto", "mosquitto", ("5", "3.1.1"), True
+    root = pathlib.Path("/")
 
     def __init__(self, folder, certificate=None, extra=""):
         self.folder = pathlib.Path(folder) / self.name

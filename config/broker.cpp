@@ -66,7 +66,7 @@ std::optional<BrokerAddress> parse_broker(std::string_view url, Fault& fault) {
   const std::size_t colon = url.find("://");
   if (colon == std::string_view::npos) {
     const bool has_user = url.find('@') != std::string_view::npos;
-    return fail("a broker must begin with mqtt:// or mqtts://",
+    return fail("a broker must begin with mqtt://, mqtts://, ws:// or wss://",
                 has_user ? "write mqtt://host:port" : fmt::format("did you mean mqtt://{}?", url));
   }
   BrokerAddress broker;

@@ -58,6 +58,7 @@ void show_summary(const Configuration& configuration, bool color) {
 int check(const Globals& globals, bool is_strict, bool tries_net) {
   Configuration configuration(globals);
   const bool is_good = configuration.load();
+  if (is_good) configuration.add_advice();
   const config::Diagnostics& found = configuration.diagnostics();
   if (globals.is_json && (is_good || !found.all().empty())) {
     print(found.to_json());

@@ -3,11 +3,17 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "agent/base/log.hpp"
+#include "agent/cli/broker_trial.hpp"
 #include "agent/cli/terminal.hpp"
 #include "agent/daemon/exit_code.hpp"
+#include "agent/daemon/machine.hpp"
+#include "agent/daemon/room_options.hpp"
+#include "agent/forward/tls.hpp"
+#include "config/codes.hpp"
 #include "connectors/api/connector.hpp"
 
 namespace penstock::cli {
@@ -74,6 +80,40 @@ bool Configuration::load() {
   if (loaded_ && !diagnostics_.has_errors()) return true;
   exit_code_ = daemon::exit_config;
   return false;
+}
+
+void Configuration::add_advice() {
+  if (loaded_->values.connectors.empty()) {
+    diagnostics_.add({config::code::without_effect,
+                      config::Severity::warning,
+                      {file_.string()},
+                      "connectors",
+                      "there is no connector: nothing will be collected",
+                      "write connectors: {host: {type: host, every: 5s}}; penstock list names "
+                      "all types",
+                      {}});
+  }
+  advise_of_tls_files();
+}
+
+void Configuration::advise_of_tls_files() {
+  const auto& upstream = loaded_->values.upstream;
+  if (!upstream || std::none_of(upstream->brokers.begin(), upstream->brokers.end(),
+                                [](const auto& broker) { return broker.uses_tls(); })) {
+    return;
+  }
+  const auto options =
+      trial_options(daemon::forward_options(loaded_->values, *upstream, daemon::boot_id()), "");
+  const Result<void> usable =
+      options ? forward::check_tls_files(options->tls) : Result<void>(options.error());
+  if (usable) return;
+  diagnostics_.add({config::code::unusable_file,
+                    config::Severity::warning,
+                    upstream->section->place("tls"),
+                    "upstream.tls",
+                    usable.error().text,
+                    "the agent collects and keeps, and connects once this is mended",
+                    {}});
 }
 
 void Configuration::show_findings() const {

@@ -27,6 +27,9 @@ class Configuration {
   /// together. false: there were errors, and exit_code() says which kind.
   bool load();
   int exit_code() const { return exit_code_; }
+  /// After load(): warns of what `run` can live with and a person wants to know before: no
+  /// connector, TLS files that cannot be used.
+  void add_advice();
   /// The findings to stderr; nothing if there are none.
   void show_findings() const;
   /// load(), and what was found to stderr.
@@ -39,6 +42,7 @@ class Configuration {
 
  private:
   bool find_file();
+  void advise_of_tls_files();
 
   const Globals& globals_;
   std::filesystem::path file_;

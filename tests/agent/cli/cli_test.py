@@ -177,6 +177,19 @@ class Configuration(Case):
         found = json.loads(self.ends(78, "check", config, "--json").stdout)
         self.assertGreaterEqual(len(found), 2, found)
 
+    def test_advice(self):
+        upstream = "upstream:\n  brokers: [mqtts://h]\n  tls: {ca: %s}\n"
+        missing = self.write("a.yaml", HOST + upstream % "./no-such.pem")
+        done = self.ends(0, "check", missing, says="No such file or directory")
+        self.assertRegex(done.stderr, r"warning\[W003\]: tls.ca .*\n +--> .*a.yaml:\d+:\d+")
+        self.assertIn("(1 warning)", done.stdout)
+        self.ends(1, "check", "--strict", missing)
+        self.write("no.pem", "not a certificate")
+        self.ends(0, "check", self.write("b.yaml", HOST + upstream % (self.dir / "no.pem")), says="tls.ca cannot be used")
+        without = self.write("c.yaml", HOST + "upstream: {brokers: [mqtt://h]}\n")
+        self.assertNotIn("W003", self.ends(0, "check", without).stderr)
+        self.ends(0, "check", self.write("d.yaml", "agent: {id: a}\n"), says="nothing will be collected")
+
     def test_no_file(self):
         self.ends(78, "check", self.dir / "nowhere.yaml", says="nowhere.yaml")
         if os.getuid() != 0:

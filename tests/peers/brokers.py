@@ -172,12 +172,15 @@ class Erlang(Broker):
         self.epmd_port = free_port()
         self.epmd = None
 
-    def start(self):
+    def start_epmd(self):
         if self.epmd is None:
             with open(self.folder / "epmd.log", "ab") as log:
                 self.epmd = subprocess.Popen(["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
                                              env=self.environment(), stdout=log, stderr=log)
             wait_for_port(self.epmd_port, self.epmd, PATIENCE_S)
+
+    def start(self):
+        self.start_epmd()
         return super().start()
 
     def close(self):
@@ -226,6 +229,36 @@ class RabbitMq(Erlang):
 
     def command(self):
         return [self.root / "usr/lib/rabbitmq/bin/rabbitmq-server"]
+
+
+class RabbitMqNode(RabbitMq):
+    """One of a cluster, whose first node's name server serves all. Sessions that stay are quorum queues."""
+
+    def __init__(self, folder, index, first=None):
+        self.name = f"rabbitmq{index}"
+        super().__init__(folder)
+        self.first = first or self
+        self.epmd_port = self.first.epmd_port
+        self.nodes = []  # of all of them; set before the first starts
+        cookie = self.folder / ".erlang.cookie"
+        cookie.write_text("penstockcluster", encoding="ascii")
+        cookie.chmod(0o400)
+
+    def node(self):
+        return f"{self.name}p{self.port}@localhost"
+
+    def environment(self):
+        environment = {**super().environment(), "RABBITMQ_NODENAME": self.node()}
+        with open(self.folder / "rabbitmq.conf", "a", encoding="utf-8") as config:
+            config.write("mqtt.durable_queue_type = quorum\ncluster_partition_handling = pause_minority\n"
+                         "cluster_formation.peer_discovery_backend = classic_config\n")
+            for number, name in enumerate(self.nodes, 1):
+                config.write(f"cluster_formation.classic_config.nodes.{number} = {name}\n")
+        return environment
+
+    def start_epmd(self):
+        if self.first is self:
+            super().start_epmd()
 
 
 class Ejabberd(Erlang):

@@ -143,12 +143,15 @@ def line_findings(rule, stream_name, count, field="message", pattern=r"line (\d+
 
 
 class Client(threading.Thread):
-    """Subscribes with a persistent session, keeps every message, comes back after each loss of the connection."""
+    """Subscribes with a persistent session, keeps every message, comes back after each loss of the connection.
+
+    port: one, or those of the nodes of a cluster, which are tried in turn."""
 
     def __init__(self, port, client_id="independent", filters=("penstock/+/data/#",), version=4,
                  login=None):
         super().__init__(daemon=True)
-        self.port, self.client_id, self.filters, self.version = port, client_id, filters, version
+        self.ports = list(port) if isinstance(port, (list, tuple)) else [port]
+        self.client_id, self.filters, self.version = client_id, filters, version
         self.login = login
         self.messages = []
         self.subscribed = threading.Event()
@@ -157,10 +160,11 @@ class Client(threading.Thread):
     def run(self):
         while not self.stopping.is_set():
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                with socket.create_connection(("127.0.0.1", self.ports[0]), timeout=5) as connection:
                     self.converse(connection)
             except OSError:
                 pass
+            self.ports.append(self.ports.pop(0))
             self.stopping.wait(0.05)
 
     def converse(self, connection):
@@ -210,8 +214,8 @@ class Client(threading.Thread):
 class AckingClient(Client):
     """Tells agents with `ack: receiver` what it has, as docs/wire-format.md asks; keeps it in memory."""
 
-    def __init__(self, port, name):
-        super().__init__(port, client_id=name, filters=("penstock/+/data/#", "penstock/+/status"))
+    def __init__(self, port, name, login=None):
+        super().__init__(port, client_id=name, filters=("penstock/+/data/#", "penstock/+/status"), login=login)
         self.name, self.rule, self.epochs, self.run_id, self.taken = name, Rule(), {}, "", 0
 
     def connected(self, session_present):

@@ -26,7 +26,6 @@ constexpr std::uint64_t mib = 1 << 20;
 constexpr std::uint64_t preallocate_max = 1024 * mib;
 // LMDB leaves pages at the end unwritten that a transaction took and gave back.
 constexpr std::uint64_t unwritten_pages_max = 256;
-constexpr std::uint32_t format_max_plausible = 1000;
 
 /// A file cut short would raise SIGBUS where its pages are missing.
 Result<void> check_length(const fs::path& file, const Env& env) {
@@ -50,8 +49,10 @@ Error damaged(std::string_view what) {
 Result<Identity> read_identity(Txn& txn) {
   PENSTOCK_TRY_ASSIGN(const auto value, txn.get(Table::state, identity_key));
   if (!value) return damaged("identity");
+  // Its checksum first: a flipped bit makes no newer format.
+  if (!is_identity_whole(*value)) return damaged("identity");
   const std::uint32_t format = format_of(*value);
-  if (format > format_version && format <= format_max_plausible) {
+  if (format > format_version) {
     return Error{Errc::invalid,
                  fmt::format("the buffer was made by a newer penstock: its format is {}, this one "
                              "knows up to {}; install that version again, or give buffer.path "

@@ -250,6 +250,10 @@ std::optional<Identity> decode_identity(std::string_view value) {
   return body ? parse_identity(*body) : std::nullopt;
 }
 
+bool is_identity_whole(std::string_view value) {
+  return unseal(epoch_of(value), Table::state, identity_key, value).has_value();
+}
+
 std::uint32_t format_of(std::string_view identity_value) {
   return identity_value.size() < 4 ? 0 : load_le<std::uint32_t>(identity_value.data());
 }

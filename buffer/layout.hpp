@@ -132,6 +132,8 @@ struct PositionRecord {
 // nullopt if the value is damaged; views live as long as `value`.
 std::string encode_identity(const Identity& identity);
 std::optional<Identity> decode_identity(std::string_view value);
+/// Whether its checksum is right, whichever version wrote it.
+bool is_identity_whole(std::string_view value);
 /// What every version writes first, unchecked; 0 if it is not there.
 std::uint32_t format_of(std::string_view identity_value);
 std::uint32_t epoch_of(std::string_view identity_value);

@@ -253,14 +253,26 @@ TEST_CASE_METHOD(OpenFixture, "a newer format is refused and left alone") {
   {
     auto env = Env::open(file(), map_bytes, false);
     auto txn = (*env)->begin_write();
-    std::string newer(20, '\0');
-    store_le(newer.data(), format_version + 1);
-    REQUIRE(txn->put(Table::state, identity_key, newer).ok());
+    Identity newer;
+    newer.format = format_version + 1;
+    newer.epoch = 7;
+    REQUIRE(txn->put(Table::state, identity_key, encode_identity(newer)).ok());
     REQUIRE(txn->commit().ok());
   }
   const auto refused = try_open();
   CHECK(refused.error().code == Errc::invalid);
   CHECK_THAT(refused.error().text, Contains("newer penstock") && Contains("format is 3"));
+}
+
+TEST_CASE_METHOD(OpenFixture, "a flipped bit in the format number is damage, not a newer format") {
+  made();
+  Identity identity;
+  identity.device = options.device;
+  identity.machine_id = options.machine_id;
+  change_value(Table::state, identity_key, encode_identity(identity).size());  // its first byte
+  open();
+  CHECK(report.reason == "quarantined");
+  CHECK_THAT(report.warnings.at(0), Contains("identity is damaged"));
 }
 
 TEST_CASE_METHOD(OpenFixture, "a path that cannot be a buffer is refused in one line") {

@@ -22,12 +22,15 @@ namespace penstock::buffer {
 namespace {
 
 constexpr std::size_t recent_rows = 64;
-constexpr unsigned seconds_max = 60;
-constexpr std::uint64_t slow_disk_bytes_per_s = 4 << 20;  // an old SD card
+// Damage can send LMDB round in circles, which takes the processor's time; a slow disk takes none.
+constexpr std::uint64_t processor_seconds_max = 60;
+constexpr std::uint64_t slow_processor_bytes_per_s = 4 << 20;
+constexpr std::uint64_t seconds_max = 600;
+constexpr std::uint64_t slow_disk_bytes_per_s = 256 << 10;
 constexpr std::size_t record_max = std::size_t{16} << 20;
 constexpr int trial_writes = 64;
 // What reading damaged pages ends in. Others come from outside: a user, the kernel short of memory.
-constexpr int signals_of_damage[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM};
+constexpr int signals_of_damage[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU};
 
 /// What the child tells, one record each: kind, size of the rest (u32), the rest.
 enum Kind : char { epoch_kind = 'e', position_kind = 'p', stream_kind = 's', end_kind = '.' };
@@ -146,20 +149,28 @@ Result<void> look(const std::filesystem::path& file, std::uint64_t map_bytes, Ch
   return try_write(*env);
 }
 
-unsigned patience_s(const std::filesystem::path& file, CheckDepth depth) {
-  if (depth == CheckDepth::recent) return seconds_max;
+/// The child ends when it has used too much of the processor (SIGXCPU), or waited for the disk for
+/// too long (SIGALRM).
+void limit_time(const std::filesystem::path& file, CheckDepth depth) {
   struct stat info = {};
-  if (::stat(file.c_str(), &info) != 0) return seconds_max;
-  return seconds_max +
-         static_cast<unsigned>(static_cast<std::uint64_t>(info.st_size) / slow_disk_bytes_per_s);
+  const bool reads_all = depth == CheckDepth::all && ::stat(file.c_str(), &info) == 0;
+  const std::uint64_t bytes = reads_all ? static_cast<std::uint64_t>(info.st_size) : 0;
+  const rlim_t seconds = processor_seconds_max + bytes / slow_processor_bytes_per_s;
+  const rlimit processor = {seconds, seconds + 1};
+  ::setrlimit(RLIMIT_CPU, &processor);
+  ::alarm(static_cast<unsigned>(seconds_max + bytes / slow_disk_bytes_per_s));
 }
 
 [[noreturn]] void run_child(const std::filesystem::path& file, std::uint64_t map_bytes,
                             CheckDepth depth, int pipe_fd) {
-  for (const int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM, SIGINT, SIGTERM}) {
+  for (const int number :
+       {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU, SIGALRM, SIGINT, SIGTERM}) {
     ::signal(number, SIG_DFL);
   }
   ::signal(SIGPIPE, SIG_IGN);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // or it would hold the buffer's lock on
   const rlimit no_core = {0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
@@ -167,7 +178,7 @@ unsigned patience_s(const std::filesystem::path& file, CheckDepth depth) {
   // must not become that of the file.
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   if (nowhere < 0 || ::dup2(nowhere, STDERR_FILENO) < 0) give_up(errno);
-  ::alarm(patience_s(file, depth));
+  limit_time(file, depth);
   // No exception may go on into the stack that is a copy of the parent's.
   try {
     Teller teller(pipe_fd);
@@ -220,12 +231,15 @@ std::vector<std::string> take_record(std::string_view& told, char& kind) {
 Result<std::string> end_of_child(int status) {
   if (!WIFSIGNALED(status)) return errno_error("check the buffer", WEXITSTATUS(status));
   const int number = WTERMSIG(status);
+  if (number == SIGALRM) {
+    return Error{Errc::unavailable, "check the buffer: the disk is too slow to read it"};
+  }
   if (std::find(std::begin(signals_of_damage), std::end(signals_of_damage), number) ==
       std::end(signals_of_damage)) {
     return Error{Errc::unavailable,
                  fmt::format("check the buffer: ended from outside ({})", ::strsignal(number))};
   }
-  if (number == SIGALRM) return std::string("the check did not come to an end");
+  if (number == SIGXCPU) return std::string("the check did not come to an end");
   return fmt::format("reading it ends in a crash ({})", ::strsignal(number));
 }
 

@@ -31,10 +31,11 @@ struct Checked {
 };
 
 /// Opens the file, reads and tries a write that is then taken back; all of it in a child process,
-/// whose end by a signal, or too late, is a finding like others. A damaged row or position is none:
-/// these are told where they are read. Errors other than a damaged file are as open_existing() has
-/// them; unavailable also: no process can be made, or it ran out of memory or was ended from
-/// outside. Thread: any, best before there are others.
+/// whose end by a signal, or for using the processor without an end, is a finding like others. A
+/// damaged row or position is none: these are told where they are read. Errors other than a damaged
+/// file are as open_existing() has them; unavailable also: no process can be made, or it ran out of
+/// memory, waited too long for the disk, or was ended from outside. Thread: any, best before there
+/// are others.
 Result<Checked> check_apart(const std::filesystem::path& file, std::uint64_t map_bytes,
                             CheckDepth depth);
 

@@ -1,5 +1,6 @@
 // A check that ends for want of memory, or from outside, says nothing about the file.
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -15,12 +16,19 @@ long failing_allocation = 0;
 int signal_instead = 0;
 pid_t own_pid = 0;
 
+/// Whether it would be ended if it used the processor, or waited, without an end.
+bool is_time_limited() {
+  rlimit processor = {};
+  ::getrlimit(RLIMIT_CPU, &processor);
+  return processor.rlim_cur != RLIM_INFINITY && ::alarm(0) != 0;
+}
+
 }  // namespace
 
 // Inlined, g++ 12 would take the two for mismatched.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   if (failing_allocation > 0 && ::getpid() != own_pid && --failing_allocation == 0) {
-    if (signal_instead != 0) ::raise(signal_instead);
+    if (signal_instead != 0 && is_time_limited()) ::raise(signal_instead);
     throw std::bad_alloc();
   }
   void* made = std::malloc(size);
@@ -78,4 +86,25 @@ TEST_CASE_METHOD(CheckEndedFixture, "a check that is ended from outside has foun
   CHECK_THAT(refused.error().text, Contains("ended from outside"));
   open();
   CHECK_FALSE(report.is_new_epoch);
+}
+
+TEST_CASE_METHOD(CheckEndedFixture, "a disk that is too slow is no damage") {
+  signal_instead = SIGALRM;
+  failing_allocation = 5;
+  const auto refused = try_open();
+  failing_allocation = 0;
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == Errc::unavailable);
+  CHECK_THAT(refused.error().text, Contains("the disk is too slow"));
+  open();
+  CHECK_FALSE(report.is_new_epoch);
+}
+
+TEST_CASE_METHOD(CheckEndedFixture, "a check that uses the processor without an end is a finding") {
+  signal_instead = SIGXCPU;
+  failing_allocation = 5;
+  open();
+  failing_allocation = 0;
+  CHECK(report.reason == "quarantined");
+  CHECK_THAT(report.warnings.at(0), Contains("did not come to an end"));
 }

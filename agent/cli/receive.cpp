@@ -5,10 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <cerrno>
 #include <csignal>
-#include <fstream>
+#include <memory>
 #include <optional>
 #include <random>
 
@@ -16,14 +15,14 @@
 #include "agent/base/log.hpp"
 #include "agent/cli/receive_ack.hpp"
 #include "agent/cli/receive_formats.hpp"
+#include "agent/cli/receive_link.hpp"
 #include "agent/cli/receive_payload.hpp"
 #include "agent/cli/receive_report.hpp"
+#include "agent/cli/receive_setup.hpp"
 #include "agent/cli/receive_state.hpp"
 #include "agent/cli/receiver_rule.hpp"
-#include "agent/daemon/backoff.hpp"
 #include "agent/daemon/exit_code.hpp"
-#include "agent/forward/mqtt_subscription.hpp"
-#include "config/checks.hpp"
+#include "agent/forward/receiver_ack.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -34,7 +33,6 @@ constexpr std::string_view event_opening = "{\"time\":";
 constexpr std::size_t unpacked_max = std::size_t{64} << 20;
 constexpr std::int64_t second_us = 1'000'000;
 constexpr milliseconds wait_at_most{100};  // between two looks at the stop signals and the clock
-constexpr std::uint32_t throwaway_session_expiry_s = 3600;
 
 std::atomic<int> stop_signals{0};
 
@@ -71,26 +69,27 @@ class Receiver {
         rule_({.from_start = options.from_start, .gap_after_us = options.gap_after.count()}),
         reporter_({.is_json = options.is_json, .is_quiet = options.is_quiet}),
         output_(STDOUT_FILENO),
-        acks_(options.prefix, options.ack_name),
         started_us_(clock.steady_us()) {}
 
   int run();
 
  private:
   bool prepare();
-  bool read_password();
+  Result<void> load();
+  void start_links();
   void receive_until_done();
   bool is_done() const;
-  void connect();
-  void wait_before_next_try();
   void receive_some();
   void disconnect();
-  void take(const forward::ReceivedMessage& message);
+  void take_news(const LinkNews& news);
+  void take(const LinkNews& news);
   void take_event(const ReceivedEvent& event);
   void flush();
   void house_keeping();
   void report_gaps(const std::vector<Gap>& gaps);
   void save();
+  void tell_agents();
+  bool acks() const { return !options_.ack_name.empty(); }
   void fail(int exit_code, std::string_view text);
   int exit_code() const;
   Reporter::Sums sums() const;
@@ -100,30 +99,34 @@ class Receiver {
   ReceiverRule rule_;
   Reporter reporter_;
   LineWriter output_;
-  AckPublisher acks_;
-  forward::Subscription subscription_;
-  forward::SubscriptionOptions link_;
-  std::vector<std::string> topics_;
+  std::vector<BrokerLink::Settings> link_settings_;
+  std::string client_id_;
 
   std::vector<ReceivedEvent> events_;  // of the present message; kept for its memory
   PayloadReader payloads_{unpacked_max};
   std::uint64_t undecodable_ = 0;
   std::uint64_t other_ = 0;
 
-  bool is_connected_ = false;
   bool was_connected_ = false;
   bool is_reader_gone_ = false;
   bool is_saved_ = true;
   int failure_ = 0;  // exit code of what ended the run
-  std::uint32_t failed_tries_ = 0;
-  std::minstd_rand random_{std::random_device{}()};
   std::int64_t started_us_;
   std::int64_t checked_us_ = 0;
   std::int64_t told_us_ = 0;
+
+  struct Broker {
+    std::string url;
+    AckPublisher acks;
+    std::unique_ptr<BrokerLink> link;
+  };
+  NewsQueue news_;
+  std::vector<Broker> brokers_;  // last: their threads use the queue
 };
 
 int Receiver::run() {
   if (!prepare()) return failure_;
+  start_links();
   receive_until_done();
   disconnect();
   report_gaps(rule_.finish());
@@ -134,82 +137,53 @@ int Receiver::run() {
 }
 
 bool Receiver::prepare() {
-  const Result<config::BrokerAddress> broker = config::parse_broker(options_.broker_url);
-  if (!broker.ok()) {
-    fail(daemon::exit_usage, broker.error().text);
+  Result<std::vector<forward::SubscriptionOptions>> links = links_of(options_);
+  if (!links.ok()) {
+    fail(links.error().code == Errc::invalid ? daemon::exit_usage : daemon::exit_io,
+         links.error().text);
     return false;
   }
-  if (broker->is_websocket()) {
-    // Paho C 1.3.12 loses the connection when several messages arrive together.
-    fail(daemon::exit_usage, "receive cannot use a WebSocket: write mqtt:// or mqtts://");
+  const Result<void> loaded = load();
+  if (!loaded.ok()) {
+    const bool is_damaged = loaded.error().code == Errc::corrupt;
+    fail(is_damaged ? daemon::exit_data : daemon::exit_io, loaded.error().text);
     return false;
   }
-  link_.connect.broker = broker.value();
-  link_.connect.user = options_.user;
-  link_.connect.tls = {options_.ca_file, options_.cert_file, options_.key_file,
-                       options_.is_insecure};
-  link_.connect.timeout = std::chrono::seconds(5);
-  link_.is_persistent = true;
-  topics_ = options_.topics;
-  if (topics_.empty()) {
-    for (const char* kind : {"data", "zstd", "gzip"}) {
-      topics_.push_back(fmt::format("{}/+/{}/#", options_.prefix, kind));
-    }
+  for (std::size_t index = 0; index < links->size(); ++index) {
+    forward::SubscriptionOptions& link = (*links)[index];
+    link.connect.client_id = client_id_;
+    brokers_.push_back(
+        {link.connect.broker.url, AckPublisher(options_.prefix, options_.ack_name), nullptr});
+    link_settings_.push_back(
+        {index, std::move(link), topics_of(options_), has_throwaway_session(options_)});
   }
-  if (acks_.is_used()) {
-    if (options_.state_file.empty() || !config::is_connector_name(options_.ack_name)) {
-      fail(daemon::exit_usage, options_.state_file.empty()
-                                   ? "--ack needs --state: what was told to agents must be kept"
-                                   : "--ack takes a name of a-z 0-9 _ -, as the agents have it");
-      return false;
-    }
-    topics_.push_back(acks_.status_filter());
-  }
-
-  const auto is_control = [](unsigned char c) { return std::iscntrl(c) != 0; };
-  if (std::any_of(options_.client_id.begin(), options_.client_id.end(), is_control)) {
-    fail(daemon::exit_usage, "the client id holds a control character");
-    return false;
-  }
-  if (!options_.state_file.empty()) {
-    const Result<void> loaded =
-        load_state(options_.state_file, rule_, link_.connect.client_id, clock_.steady_us());
-    if (!loaded.ok()) {
-      const bool is_damaged = loaded.error().code == Errc::corrupt;
-      fail(is_damaged ? daemon::exit_data : daemon::exit_io, loaded.error().text);
-      return false;
-    }
-  }
-  if (!options_.client_id.empty()) link_.connect.client_id = options_.client_id;
-  if (link_.connect.client_id.empty()) {
-    link_.connect.client_id = fmt::format("penstock-receive-{:08x}", std::random_device{}());
-  }
-  const bool is_throwaway = options_.client_id.empty() && options_.state_file.empty();
-  if (is_throwaway) link_.session_expiry_s = throwaway_session_expiry_s;
-  if (!read_password()) return false;
-  is_saved_ = false;  // the client id has to be on disk before the broker keeps a session for it
+  is_saved_ = false;  // the client id has to be on disk before a broker keeps a session for it
   save();
   return failure_ == 0;
 }
 
-bool Receiver::read_password() {
-  if (options_.password_file.empty()) return true;
-  std::ifstream file(options_.password_file);
-  if (std::getline(file, link_.connect.password)) return true;
-  fail(daemon::exit_io,
-       fmt::format("cannot read a password from {}", penstock::quoted(options_.password_file)));
-  return false;
+Result<void> Receiver::load() {
+  if (!options_.state_file.empty()) {
+    PENSTOCK_TRY(load_state(options_.state_file, rule_, client_id_, clock_.steady_us()));
+  }
+  if (!options_.client_id.empty()) client_id_ = options_.client_id;
+  if (client_id_.empty()) {
+    client_id_ = fmt::format("penstock-receive-{:08x}", std::random_device{}());
+  }
+  return {};
+}
+
+void Receiver::start_links() {
+  for (BrokerLink::Settings& settings : link_settings_) {
+    Broker& broker = brokers_[settings.index];
+    broker.link = std::make_unique<BrokerLink>(std::move(settings), news_);
+  }
 }
 
 void Receiver::receive_until_done() {
   told_us_ = checked_us_ = clock_.steady_us();
   while (!is_done()) {
-    if (!is_connected_) connect();
-    if (is_connected_) {
-      receive_some();
-    } else {
-      wait_before_next_try();
-    }
+    receive_some();
     house_keeping();
   }
 }
@@ -221,78 +195,54 @@ bool Receiver::is_done() const {
          clock_.steady_us() - started_us_ >= options_.run_for.count();
 }
 
-void Receiver::connect() {
-  const Result<forward::Limits> limits = subscription_.connect(link_);
-  const Result<void> subscribed =
-      limits.ok() ? subscription_.subscribe(topics_) : Result<void>(limits.error());
-  if (subscribed.ok()) {
-    reporter_.note(fmt::format("connected: broker={} mqtt={} session={}",
-                               penstock::quoted(link_.connect.broker.url),
-                               forward::to_string(limits.value().protocol),
-                               limits.value().session_present ? "resumed" : "new"));
-    is_connected_ = was_connected_ = true;
-    failed_tries_ = 0;
-    acks_.subscribed(limits.value().session_present);
-    is_saved_ = false;
-    return;
-  }
-  if (subscribed.error().code == Errc::invalid && !was_connected_) {
-    fail(daemon::exit_permission, subscribed.error().text);
-    return;
-  }
-  if (failed_tries_++ == 0) {
-    reporter_.note(fmt::format("not connected: broker={} error={}; trying again",
-                               penstock::quoted(link_.connect.broker.url),
-                               penstock::quoted(subscribed.error().text)));
-  }
-}
-
-void Receiver::wait_before_next_try() {
-  const daemon::Backoff backoff{milliseconds(250), std::chrono::seconds(2)};
-  const double chance = std::uniform_real_distribution<double>()(random_);
-  const std::int64_t until_us = clock_.steady_us() + backoff.delay(failed_tries_, chance).count();
-  while (!is_done() && clock_.steady_us() < until_us) {
-    ::usleep(static_cast<useconds_t>(wait_at_most / std::chrono::microseconds(1)));
-    house_keeping();
-  }
-}
-
 /// Waits only when nothing is there, and with nothing left unwritten.
 void Receiver::receive_some() {
-  Result<std::optional<forward::ReceivedMessage>> next =
-      subscription_.next_message(milliseconds(0));
-  if (next.ok() && !next.value().has_value()) {
+  std::optional<LinkNews> news = news_.pop(milliseconds(0));
+  if (!news) {
     flush();
-    next = subscription_.next_message(wait_at_most);
+    news = news_.pop(wait_at_most);
   }
-  if (!next.ok()) {
-    reporter_.note(fmt::format("connection lost: {}", penstock::quoted(next.error().text)));
-    is_connected_ = false;
-  } else if (next.value().has_value()) {
-    take(*next.value());
+  if (news) take_news(*news);
+}
+
+void Receiver::take_news(const LinkNews& news) {
+  Broker& broker = brokers_[news.link];
+  switch (news.kind) {
+    case LinkNews::Kind::message: return take(news);
+    case LinkNews::Kind::connected:
+      reporter_.note(fmt::format("connected: broker={} mqtt={} session={}",
+                                 penstock::quoted(broker.url), news.text,
+                                 news.session_present ? "resumed" : "new"));
+      was_connected_ = true;
+      broker.acks.subscribed(news.session_present);
+      is_saved_ = false;
+      return;
+    case LinkNews::Kind::not_connected:
+      return reporter_.note(fmt::format("not connected: broker={} error={}; trying again",
+                                        penstock::quoted(broker.url), penstock::quoted(news.text)));
+    case LinkNews::Kind::login_refused: return fail(daemon::exit_permission, news.text);
+    case LinkNews::Kind::lost:
+      return reporter_.note(fmt::format("connection lost: broker={} error={}",
+                                        penstock::quoted(broker.url), penstock::quoted(news.text)));
+    case LinkNews::Kind::publish_refused: return reporter_.failure(news.text);
+    case LinkNews::Kind::ended: broker.link.reset(); return;
   }
 }
 
-/// What came before the end counts: the broker was told that we have it.
 void Receiver::disconnect() {
-  const bool is_throwaway = options_.client_id.empty() && options_.state_file.empty();
-  const bool has_session = is_connected_;
-  subscription_.close(std::chrono::seconds(1));
-  while (has_session) {
-    const auto next = subscription_.next_message(milliseconds(0));
-    if (!next.ok() || !next.value().has_value()) break;
-    take(*next.value());
-  }
+  for (const Broker& broker : brokers_) broker.link->request_stop();
+  const auto is_ended = [](const Broker& broker) { return broker.link == nullptr; };
+  while (!std::all_of(brokers_.begin(), brokers_.end(), is_ended)) receive_some();
   flush();
-  if (!has_session || !is_throwaway || stop_signals > 1) return;
-  link_.is_persistent = false;  // a clean start makes the broker forget the session
-  if (subscription_.connect(link_).ok()) subscription_.close(std::chrono::seconds(1));
 }
 
-void Receiver::take(const forward::ReceivedMessage& message) {
+void Receiver::take(const LinkNews& news) {
+  const forward::ReceivedMessage& message = news.message;
   if (is_other_message(message)) {
     ++other_;
-    if (acks_.is_used() && acks_.take_status(message.topic, message.payload)) is_saved_ = false;
+    const bool is_news =
+        acks() && brokers_[news.link].acks.take_status(message.topic, message.payload);
+    if (is_news) is_saved_ = false;
     return;
   }
   events_.clear();
@@ -304,7 +254,9 @@ void Receiver::take(const forward::ReceivedMessage& message) {
     return;
   }
   for (const ReceivedEvent& event : events_) take_event(event);
-  if (acks_.is_used()) acks_.take_batch(message.topic, events_.front().identity.epoch);
+  for (Broker& broker : brokers_) {
+    if (acks()) broker.acks.take_batch(message.topic, events_.front().identity.epoch);
+  }
   is_saved_ = false;
 }
 
@@ -356,15 +308,25 @@ void Receiver::save() {
   if (options_.state_file.empty() || is_saved_ || is_reader_gone_ || failure_ != 0) return;
   // What agents are told is never to be sent again: it has to outlive this machine's power.
   // EINVAL and EROFS are those of a pipe or a terminal: nothing is there to be synced.
-  if (acks_.is_used() && ::fdatasync(STDOUT_FILENO) != 0 && errno != EINVAL && errno != EROFS) {
+  if (acks() && ::fdatasync(STDOUT_FILENO) != 0 && errno != EINVAL && errno != EROFS) {
     return fail(daemon::exit_io, errno_error("stdout cannot be synced").text);
   }
-  const Result<void> saved = save_state(options_.state_file, rule_, link_.connect.client_id);
+  const Result<void> saved = save_state(options_.state_file, rule_, client_id_);
   is_saved_ = true;
   if (!saved.ok()) return fail(daemon::exit_io, saved.error().text);
-  if (!acks_.is_used() || !is_connected_) return;
-  const Result<void> told = acks_.publish(rule_, subscription_);
-  if (!told.ok()) reporter_.failure(told.error().text);
+  if (acks()) tell_agents();
+}
+
+void Receiver::tell_agents() {
+  const auto is_due = [](const Broker& broker) { return broker.acks.is_due(); };
+  if (std::none_of(brokers_.begin(), brokers_.end(), is_due)) return;
+  std::vector<ReceiverRule::Covered> covered;
+  rule_.covered(forward::receiver_ack_ranges_max, covered);
+  for (Broker& broker : brokers_) {
+    for (AckMessage& message : broker.acks.take_due(covered)) {
+      if (broker.link) broker.link->publish(message.topic, std::move(message.payload));
+    }
+  }
 }
 
 void Receiver::fail(int exit_code, std::string_view text) {

@@ -13,15 +13,15 @@ namespace penstock::cli {
 
 /// What the command line says. Durations of 0 mean "off".
 struct ReceiveOptions {
-  std::string broker_url;           ///< mqtt://host:port, mqtts://host:port
-  std::vector<std::string> topics;  ///< filters; empty: all data and zstd topics of "penstock"
-  std::string user;                 ///< "": no user name
-  std::string password_file;        ///< first line is the password; "": none
-  std::string ca_file;              ///< PEM file of trusted authorities; "": the system's
-  std::string cert_file;            ///< PEM file of our certificate; "": none
-  std::string key_file;             ///< PEM file of its key
-  bool is_insecure = false;         ///< neither certificate nor host name is checked
-  std::string client_id;            ///< "": made up; named by the state file if there is one
+  std::vector<std::string> broker_urls;  ///< mqtt://host:port, mqtts://host:port; all at once
+  std::vector<std::string> topics;       ///< filters; empty: all data and zstd topics of "penstock"
+  std::string user;                      ///< "": no user name
+  std::string password_file;             ///< first line is the password; "": none
+  std::string ca_file;                   ///< PEM file of trusted authorities; "": the system's
+  std::string cert_file;                 ///< PEM file of our certificate; "": none
+  std::string key_file;                  ///< PEM file of its key
+  bool is_insecure = false;              ///< neither certificate nor host name is checked
+  std::string client_id;                 ///< "": made up; named by the state file if there is one
   std::uint64_t expect = 0;  ///< end once that many new events came, loss records not counted
   std::chrono::microseconds run_for{0};                ///< end after this long
   std::chrono::microseconds gap_after{60'000'000};     ///< an open hole becomes a gap

@@ -3,13 +3,15 @@
 #include <fmt/format.h>
 #include <rapidjson/document.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
-#include <vector>
 
 #include "agent/forward/receiver_ack.hpp"
 
 namespace penstock::cli {
+
+std::string status_filter(std::string_view prefix) { return fmt::format("{}/+/status", prefix); }
 
 AckPublisher::AckPublisher(std::string prefix, std::string name)
     : prefix_(std::move(prefix)), name_(std::move(name)) {}
@@ -58,28 +60,28 @@ bool AckPublisher::take_status(std::string_view topic, std::string_view payload)
   return true;
 }
 
-Result<void> AckPublisher::publish(const ReceiverRule& rule, forward::Subscription& subscription) {
+bool AckPublisher::is_due() const {
+  return !run_.empty() && std::any_of(devices_.begin(), devices_.end(),
+                                      [](const auto& device) { return device.second.is_due; });
+}
+
+std::vector<AckMessage> AckPublisher::take_due(const std::vector<ReceiverRule::Covered>& covered) {
+  std::vector<AckMessage> messages;
+  if (!is_due()) return messages;
   std::map<std::string_view, forward::ReceiverAck> acks;
-  for (const auto& [name, device] : devices_) {
-    if (device.is_due) acks[name] = {device.epoch, run_, {}};
+  for (auto& [name, device] : devices_) {
+    if (std::exchange(device.is_due, false)) acks[name] = {device.epoch, run_, {}};
   }
-  if (acks.empty()) return {};
-  std::vector<ReceiverRule::Covered> all;
-  rule.covered(forward::receiver_ack_ranges_max, all);
-  for (ReceiverRule::Covered& covered : all) {
-    const auto ack = acks.find(covered.device);
-    if (ack == acks.end() || ack->second.epoch != covered.epoch) continue;
-    ack->second.streams.push_back({std::string(covered.stream), std::move(covered.bounds)});
+  for (const ReceiverRule::Covered& one : covered) {
+    const auto ack = acks.find(one.device);
+    if (ack == acks.end() || ack->second.epoch != one.epoch) continue;
+    ack->second.streams.push_back({std::string(one.stream), one.bounds});
   }
-  Result<void> refusal;
   for (const auto& [name, ack] : acks) {
-    const std::string topic = fmt::format("{}/{}/ack/{}", prefix_, name, name_);
-    const auto done = subscription.publish_retained(topic, forward::format_receiver_ack(ack));
-    if (!done && done.error().code != Errc::invalid) break;
-    devices_.find(name)->second.is_due = false;
-    if (!done && !std::exchange(is_refusal_told_, true)) refusal = done.error();
+    messages.push_back(
+        {fmt::format("{}/{}/ack/{}", prefix_, name, name_), forward::format_receiver_ack(ack)});
   }
-  return refusal;
+  return messages;
 }
 
 }  // namespace penstock::cli

@@ -25,9 +25,14 @@ void add_duration(CLI::App& command, const std::string& name, std::chrono::micro
 }
 
 void add_connection_options(CLI::App& command, ReceiveOptions& options) {
-  command.add_option("--broker", options.broker_url, "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+  command
+      .add_option("--broker", options.broker_urls,
+                  "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]; may be given several times: what\n"
+                  "comes from any of them is one account")
       ->required()
-      ->type_name("URL");
+      ->type_name("URL")
+      ->expected(1)
+      ->take_all();
   command
       .add_option("--topic", options.topics,
                   "Topic filter; may be given several times\n"
@@ -82,9 +87,10 @@ void add_receive_command(CLI::App& app, const Globals& globals, int& exit_code) 
   command->footer(
       "Prints each new event once, as a JSON line on stdout; findings and sums go to stderr.\n"
       "Exit codes: 0 nothing wrong, 1 a gap or a conflict, 65 a payload that is no batch,\n"
-      "69 the broker was not reached, 75 --expect not met, 77 the broker refuses us.\n"
+      "69 no broker was reached, 75 --expect not met, 77 the broker refuses us.\n"
       "Examples:\n"
       "  penstock receive --broker mqtt://127.0.0.1\n"
+      "  penstock receive --broker mqtt://first.example.net --broker mqtt://second.example.net\n"
       "  penstock receive --broker mqtts://broker.example.net --state received.state --for 10m");
   command->callback([options, &globals, &exit_code] {
     options->is_json = globals.is_json;

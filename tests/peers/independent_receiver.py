@@ -177,13 +177,13 @@ class Client(threading.Thread):
             if time.monotonic() - pinged > 4:
                 connection.sendall(mqtt.packet(mqtt.PINGREQ, 0, b""))
                 pinged = time.monotonic()
+            replies = bytearray()
             try:
                 received = connection.recv(1 << 18)
+                if not received:
+                    return
             except socket.timeout:
-                continue
-            if not received:
-                return
-            replies = bytearray()
+                received = b""
             for kind, flags, body in splitter.feed(received):
                 if kind == mqtt.CONNACK:
                     self.connected(bool(body[0] & 1))
@@ -211,31 +211,22 @@ class Client(threading.Thread):
         self.join(10)
 
 
-class AckingClient(Client):
-    """Tells agents with `ack: receiver` what it has, as docs/wire-format.md asks; keeps it in memory."""
+class Account:
+    """What came from all brokers that share it, in memory."""
 
-    def __init__(self, port, name, login=None):
-        super().__init__(port, client_id=name, filters=("penstock/+/data/#", "penstock/+/status"), login=login)
-        self.name, self.rule, self.epochs, self.run_id, self.taken = name, Rule(), {}, "", 0
+    def __init__(self):
+        self.lock = threading.Lock()  # guards all of it while clients run
+        self.rule, self.epochs, self.news = Rule(), {}, {}  # news: device -> how many messages came
 
-    def connected(self, session_present):
-        if not session_present or not self.run_id:
-            self.run_id = os.urandom(8).hex()
+    def take(self, topic, payload):
+        device = topic.split("/")[1]
+        if topic.endswith("/status"):
+            self.epochs[device] = json.loads(payload)["epoch"]
+        else:
+            self.rule.take_message(topic, payload)
+        self.news[device] = self.news.get(device, 0) + 1
 
-    def tell(self):
-        devices = set()
-        for topic, payload in self.messages[self.taken:]:
-            device = topic.split("/")[1]
-            devices.add(device)
-            if topic.endswith("/status"):
-                self.epochs[device] = json.loads(payload)["epoch"]
-            else:
-                self.rule.take_message(topic, payload)
-        self.taken = len(self.messages)
-        return b"".join(mqtt.publish(f"penstock/{device}/ack/{self.name}", self.statement(device).encode(), packet_id=7, retain=True)
-                        for device in devices if device in self.epochs)
-
-    def statement(self, device):
+    def statement(self, device, run_id):
         streams = {}
         for (owner, name, epoch), stream in self.rule.streams.items():
             if (owner, epoch) != (device, self.epochs[device]):
@@ -243,4 +234,34 @@ class AckingClient(Client):
             numbers = sorted(stream.content.keys() | stream.lost)
             bounds = [n for n in numbers if not stream.covers(n - 1)], [n + 1 for n in numbers if not stream.covers(n + 1)]
             streams[name] = [bound for pair in list(zip(*bounds))[:64] for bound in pair]
-        return json.dumps({"epoch": self.epochs[device], "run": self.run_id, "streams": streams})
+        return json.dumps({"epoch": self.epochs[device], "run": run_id, "streams": streams})
+
+
+class AckingClient(Client):
+    """Tells agents with `ack: receiver` what the account has, as docs/wire-format.md asks, on its own broker."""
+
+    def __init__(self, port, name, login=None, account=None):
+        super().__init__(port, client_id=name, filters=("penstock/+/data/#", "penstock/+/status"), login=login)
+        self.name, self.account, self.run_id, self.taken, self.told = name, account or Account(), "", 0, {}
+
+    @property
+    def rule(self):
+        return self.account.rule
+
+    def connected(self, session_present):
+        if not session_present or not self.run_id:
+            self.run_id = os.urandom(8).hex()
+        self.told = {}
+
+    def tell(self):
+        if not self.run_id:
+            return b""
+        with self.account.lock:
+            for message in self.messages[self.taken:]:
+                self.account.take(*message)
+            self.taken = len(self.messages)
+            due = [device for device, count in self.account.news.items()
+                   if device in self.account.epochs and self.told.get(device) != count]
+            self.told.update({device: self.account.news[device] for device in due})
+            return b"".join(mqtt.publish(f"penstock/{device}/ack/{self.name}", self.account.statement(device, self.run_id).encode(),
+                                         packet_id=7, retain=True) for device in due)

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/base/log.hpp"
+#include "agent/forward/mqtt_addresses.hpp"
 #include "agent/forward/mqtt_paho.hpp"
 #include "agent/forward/resolve.hpp"
 #include "agent/forward/tls.hpp"
@@ -160,7 +161,8 @@ void MqttLink::open(std::uint64_t connection, const ConnectOptions& options,
     }
   }
   opened.deadline_us = clock_.steady_us() + options.timeout / std::chrono::microseconds(1);
-  opened.resolution = Resolution::begin(options.broker, [inbox = inbox_] { inbox->wake(); });
+  opened.resolution =
+      Resolution::begin(options.broker, failed_tries_, [inbox = inbox_] { inbox->wake(); });
 }
 
 std::int64_t MqttLink::wake_at_us() const { return connection_ ? connection_->deadline_us : never; }
@@ -175,6 +177,7 @@ std::vector<LinkEvent> MqttLink::take_events() {
       connection.deadline_us = never;
       const Result<void>& resolved = connection.resolution->result();
       if (resolved) {
+        paho::use_address(connection.options.broker.host, connection.resolution->attempt().address);
         start_paho(connection);
       } else {
         connection.step = Connection::Step::over;
@@ -183,12 +186,17 @@ std::vector<LinkEvent> MqttLink::take_events() {
     } else if (clock_.steady_us() >= connection.deadline_us) {
       connection.step = Connection::Step::over;
       connection.deadline_us = never;
-      events.push_back(
-          connection.down(Stage::resolve, "the name service does not answer for " +
-                                              penstock::quoted(connection.options.broker.host)));
+      events.push_back(connection.down(
+          Stage::resolve, "no answer in time from the name service, or from the addresses, of " +
+                              penstock::quoted(connection.options.broker.host)));
     }
   }
   explain_failures(connection, events);
+  const bool has_failed = std::any_of(events.begin(), events.end(), [&](const LinkEvent& event) {
+    return event.connection == connection.number && event.kind == LinkEvent::Kind::down &&
+           event.stage != Stage::up;
+  });
+  if (has_failed) ++failed_tries_;
   return events;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -78,6 +79,7 @@ class MqttLink {
   const Clock& clock_;
   std::shared_ptr<Inbox> inbox_;
   std::unique_ptr<Connection> connection_;
+  std::size_t failed_tries_ = 0;  // a name's addresses are tried from another one on each time
 };
 
 }  // namespace penstock::forward

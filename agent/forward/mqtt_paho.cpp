@@ -30,7 +30,8 @@ std::uint8_t from_3_1_1(int code) {
 }
 
 /// "tcp://host:port", "ssl://host:port" or "ws[s]://host:port/path"; IPv6 addresses in brackets.
-/// Always the name, never its address: the certificate is checked against it.
+/// Always the name, never its address: the certificate is checked against it. mqtt_addresses.hpp
+/// has the address.
 std::string server_uri(const config::BrokerAddress& broker) {
   const bool is_ipv6 = broker.host.find(':') != std::string::npos && broker.host.front() != '[';
   const std::string_view scheme = broker.is_websocket() ? std::string_view(broker.scheme)

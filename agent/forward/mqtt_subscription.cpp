@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/log.hpp"
+#include "agent/forward/mqtt_addresses.hpp"
 #include "agent/forward/mqtt_paho.hpp"
 #include "agent/forward/resolve.hpp"
 #include "agent/forward/tls.hpp"
@@ -148,6 +149,9 @@ Result<void> Subscription::resolve(const ConnectOptions& options) const {
   if (!done->changed.wait_for(lock, options.timeout, [&done] { return done->is_done; })) {
     return Error{Errc::unavailable,
                  penstock::quoted(options.broker.host) + " does not answer in time"};
+  }
+  if (resolution->result()) {
+    paho::use_address(options.broker.host, resolution->attempt().address);
   }
   return resolution->result();
 }

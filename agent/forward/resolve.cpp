@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "agent/base/clock.hpp"
 #include "agent/base/log.hpp"
@@ -125,6 +126,22 @@ Result<void> attempt_all(const config::BrokerAddress& broker, const TlsFiles& tl
   return error;
 }
 
+Result<void> choose(const config::BrokerAddress& broker, std::size_t skip, Attempt& attempt) {
+  Addresses addresses;
+  const int rc = look_up(broker, 0, addresses);
+  if (rc != 0) return resolve_error(broker.host, rc);
+  std::vector<const addrinfo*> all;
+  for (const addrinfo* at = addresses.first; at != nullptr; at = at->ai_next) all.push_back(at);
+  Error error;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const addrinfo& address = *all[(skip + i) % all.size()];
+    attempt.address = in_digits(address);
+    if (all.size() == 1 || connected(address).is_open()) return {};
+    error = errno_error("connect to " + attempt.address);
+  }
+  return error;
+}
+
 }  // namespace
 
 void Resolution::run(const std::shared_ptr<Resolution>& resolution, Work work,
@@ -139,22 +156,18 @@ void Resolution::run(const std::shared_ptr<Resolution>& resolution, Work work,
   thread.detach();
 }
 
-std::shared_ptr<Resolution> Resolution::begin(const config::BrokerAddress& broker,
+std::shared_ptr<Resolution> Resolution::begin(const config::BrokerAddress& broker, std::size_t skip,
                                               std::function<void()> done) {
   auto resolution = std::make_shared<Resolution>();
   Addresses numeric;
   if (look_up(broker, AI_NUMERICHOST, numeric) == 0) {
+    resolution->shared_->attempt.address = in_digits(*numeric.first);
     resolution->shared_->is_done.store(true, std::memory_order_release);
     done();
     return resolution;
   }
   run(
-      resolution,
-      [broker](Attempt&) -> Result<void> {
-        Addresses addresses;
-        const int rc = look_up(broker, 0, addresses);
-        return rc == 0 ? Result<void>() : resolve_error(broker.host, rc);
-      },
+      resolution, [broker, skip](Attempt& attempt) { return choose(broker, skip, attempt); },
       std::move(done));
   return resolution;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,7 +17,7 @@ namespace penstock::forward {
 struct Attempt {
   enum class Step : std::uint8_t { resolve, connect, tls, done };
   Step reached = Step::resolve;  ///< where it ended, or done
-  std::string address;           ///< tried last, in digits; "": none
+  std::string address;           ///< tried or chosen last, in digits; "": none
   std::int64_t resolve_us = 0;   ///< what each step took
   std::int64_t connect_us = 0;
   std::int64_t tls_us = 0;  ///< 0 for a broker without TLS
@@ -26,9 +27,10 @@ struct Attempt {
 /// lives on until the name service answers, touching nothing but what it shares with this handle.
 class Resolution {
  public:
-  /// Whether the name has an address. `done` is called once on the thread of the look-up; an
-  /// address in digits is answered at once.
-  static std::shared_ptr<Resolution> begin(const config::BrokerAddress& broker,
+  /// Chooses an address of the name: the only one, or the first of several that takes a TCP
+  /// connection, beginning behind as many as `skip` says, going round. `done` is called once on the
+  /// thread of the look-up; an address in digits is answered at once.
+  static std::shared_ptr<Resolution> begin(const config::BrokerAddress& broker, std::size_t skip,
                                            std::function<void()> done);
   /// Also whether an address takes a TCP connection and, for mqtts, a TLS handshake: says why not.
   static std::shared_ptr<Resolution> begin_attempt(const config::BrokerAddress& broker,
@@ -37,7 +39,7 @@ class Resolution {
   bool is_done() const { return shared_->is_done.load(std::memory_order_acquire); }
   /// Only when it is done.
   const Result<void>& result() const { return shared_->result; }
-  /// Of begin_attempt(), and only when it is done.
+  /// Only when it is done; of begin() it has the address alone.
   const Attempt& attempt() const { return shared_->attempt; }
 
  private:

@@ -27,6 +27,9 @@ Error too_large() { return Error{Errc::invalid, "more than the allowed size unpa
 /// CBOR's array of maps begins so (RFC 8949, 3.1: major type 4); JSON and line protocol never do.
 bool is_cbor_array(char first) { return (static_cast<unsigned char>(first) >> 5U) == 4; }
 
+/// A line begins with the stream, whose name begins so.
+bool is_line_protocol(char first) { return (first >= 'a' && first <= 'z') || first == '_'; }
+
 std::string lines_to_array(std::string_view lines) {
   std::string out = "[";
   while (!lines.empty()) {
@@ -58,6 +61,11 @@ Result<std::string_view> PayloadReader::as_json(std::string_view payload) {
   if (is_cbor_array(payload.front())) {
     translated_.clear();
     PENSTOCK_TRY(cbor_to_json(payload, translated_));
+    return std::string_view(translated_);
+  }
+  if (is_line_protocol(payload.front())) {
+    translated_.clear();
+    PENSTOCK_TRY(influx_to_json(payload, translated_));
     return std::string_view(translated_);
   }
   return payload;

@@ -15,10 +15,10 @@ class PayloadReader {
  public:
   explicit PayloadReader(std::size_t size_max) : size_max_(size_max) {}
 
-  /// JSON array, JSON lines or CBOR, plain or packed with zstd or gzip; at most size_max bytes
-  /// unpacked. The view is of `payload` or of this reader, valid until the next call. The same
-  /// payload always gives the same text. invalid: says what is wrong. The text itself has still to
-  /// be checked by read_batch().
+  /// JSON array, JSON lines, CBOR or line protocol, plain or packed with zstd or gzip; at most
+  /// size_max bytes unpacked. The view is of `payload` or of this reader, valid until the next
+  /// call. The same payload always gives the same text. invalid: says what is wrong. The text
+  /// itself has still to be checked by read_batch().
   Result<std::string_view> as_json(std::string_view payload);
 
  private:
@@ -34,5 +34,9 @@ Result<void> unpack_gzip(std::string_view payload, std::size_t size_max, std::st
 
 /// CBOR (RFC 8949), as far as an array of flat maps needs it. invalid: says what, at which byte.
 Result<void> cbor_to_json(std::string_view payload, std::string& out);
+
+/// InfluxDB's line protocol as penstock writes it: the tags stand before the fields, and members
+/// that were null are absent. invalid: says what, at which byte.
+Result<void> influx_to_json(std::string_view payload, std::string& out);
 
 }  // namespace penstock::cli

@@ -47,6 +47,58 @@ TEST_CASE("every format and compression is read back as the events that were sto
   CHECK(received[2].identity.lost == 40);
 }
 
+TEST_CASE("line protocol is read back with its tags first and without what was null") {
+  const auto compression = GENERATE(Compression::none, Compression::zstd, Compression::gzip);
+  const std::vector<std::string_view> stored{
+      R"({"time":"2026-11-23T21:39:15.276123Z","device":"gw-7","stream":"app/a%2Eb","epoch":"9f3c2a7e","seq":1999999,"temp":21.53,"n":null,"ok":true,"site":"a,b =c","i":-7})",
+      R"({"time":"1969-12-31T23:59:59.000001Z","device":"gw-7","stream":"app/a%2Eb","epoch":"9f3c2a7e","seq":2000000,"a b":"line\n\"x\" \\ 7i,y=1 ","big":18446744073709551615,"x":-1.5e-07})",
+      R"({"time":"2026-11-23T21:39:16.000000Z","device":"gw-7","stream":"app/a%2Eb","epoch":"9f3c2a7e","seq":2000001,"lost":40,"reason":"buffer_full","exact":false})",
+  };
+  const auto encoder = forward::make_encoder(Format::influx, {{"app", {"site"}}});
+  const auto encoded = encoder->encode(stored);
+  REQUIRE(encoded.ok());
+  PayloadReader reader(size_max);
+  const std::string payload = forward::compressed(compression, *encoded);
+  const auto json = reader.as_json(payload);
+  REQUIRE(json.ok());
+  std::vector<ReceivedEvent> received;
+  REQUIRE(read_batch(*json, received).ok());
+  REQUIRE(received.size() == stored.size());
+  CHECK(
+      received[0].text ==
+      R"({"time":"2026-11-23T21:39:15.276123Z","device":"gw-7","stream":"app/a%2Eb","epoch":"9f3c2a7e","seq":1999999,"site":"a,b =c","temp":21.53,"ok":true,"i":-7})");
+  CHECK(received[1].text == stored[1]);
+  CHECK(received[2].text == stored[2]);
+  CHECK(received[2].identity.lost == 40);
+}
+
+TEST_CASE("line protocol that is cut, changed or not ours is refused, or still has who it is") {
+  const std::string whole = forward::make_encoder(Format::influx, {})->encode(events).value();
+  std::string out;
+  std::vector<ReceivedEvent> received;
+  const auto take = [&](std::string_view payload) {
+    out.clear();
+    if (!influx_to_json(payload, out).ok()) return;
+    static_cast<void>(read_batch(out, received));
+  };
+  for (std::size_t size = 1; size < whole.size(); ++size) take(whole.substr(0, size));
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      std::string changed = whole;
+      changed[at] = static_cast<char>(static_cast<unsigned char>(changed[at]) ^ (1U << bit));
+      take(changed);
+    }
+  }
+  for (const std::string_view foreign :
+       {"cpu,host=a usage=1 1795469955276124200\n",
+        "app,device=g seq=1i,epoch=\"e\" 1795469955276124200\n",
+        "app,device=g seq=1i,epoch=\"e\"\n", "app", "app,device=g seq=x,epoch=\"e\" 1\n"}) {
+    CAPTURE(foreign);
+    out.clear();
+    CHECK_FALSE(influx_to_json(foreign, out).ok());
+  }
+}
+
 TEST_CASE("packed payloads are unpacked within a bound, whole or not at all") {
   const auto compression = GENERATE(Compression::zstd, Compression::gzip);
   const auto unpack = compression == Compression::zstd ? unpack_zstd : unpack_gzip;

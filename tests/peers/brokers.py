@@ -37,6 +37,7 @@ class Broker:
     name, package, versions, keeps = "", "", ("3.1.1",), False
     users = {"gw": "gw-secret"}
     user_prefix = user_suffix = ""
+    ended_by = "KILL"
 
     def __init__(self, folder, certificate=None):
         """certificate: (ca, certificate, key) files; without it there is no TLS port."""
@@ -59,8 +60,10 @@ class Broker:
         return dict(os.environ)
 
     def start(self):
+        # Whatever ends the test, the broker ends with it.
+        ends_too = ["setpriv", "--pdeathsig", self.ended_by, "--"]
         with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(self.command(), env=self.environment(), cwd=self.folder,
+            self.process = subprocess.Popen([*ends_too, *self.command()], env=self.environment(), cwd=self.folder,
                                             stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             start_new_session=True)
         wait_for_port(self.port, self.process, PATIENCE_S)
@@ -175,7 +178,7 @@ class Erlang(Broker):
     def start_epmd(self):
         if self.epmd is None:
             with open(self.folder / "epmd.log", "ab") as log:
-                self.epmd = subprocess.Popen(["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
+                self.epmd = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", "epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
                                              env=self.environment(), stdout=log, stderr=log)
             wait_for_port(self.epmd_port, self.epmd, PATIENCE_S)
 
@@ -193,6 +196,7 @@ class Erlang(Broker):
 
 class RabbitMq(Erlang):
     name, package, keeps = "rabbitmq", "rabbitmq-server", True
+    ended_by = "TERM"  # a shell, that ends its emulator
 
     def environment(self):
         definitions = self.folder / "definitions.json"

@@ -19,6 +19,7 @@ class Step:
     amount: int      # what else the fault needs
     lines: int       # written before it
     pause_s: float   # after it, and after the next lines
+    clock_s: int     # what the agent's wall clock is off by while it happens, from where it began
 
 
 @dataclasses.dataclass
@@ -39,6 +40,7 @@ class Schedule:
         return f"{'TLS' if self.uses_tls else 'TCP'}, MQTT {self.protocol}, {self.in_flight} in flight: {steps}"
 
 
+CLOCK_STEPS_S = (0, 0, 3600, -3600)
 DIRECTED = ("swallow", "half_close", "flip")
 
 
@@ -58,6 +60,7 @@ def draw(seed):
     faults = ["line", "line", "cut", "reset", "shut", "swallow", "half_close", "replay"]
     faults += [fault for fault in TLS_ONLY for _ in range(3) if uses_tls]
     steps = [Step(random_of.choice(faults), random_of.choice((UP, DOWN)), draw_line(random_of), random_of.randrange(3_000),
-                  random_of.randrange(20, 300), random_of.uniform(0, 0.5)) for _ in range(random_of.randrange(3, 7))]
+                  random_of.randrange(20, 300), random_of.uniform(0, 0.5), random_of.choice(CLOCK_STEPS_S))
+             for _ in range(random_of.randrange(3, 7))]
     return Schedule(seed, uses_tls, random_of.choice(("auto", "5", "3.1.1")), random_of.choice((1, 2, 8, 8, 16)),
                     random_of.choice((5, 20, 100)), draw_line(random_of), steps)

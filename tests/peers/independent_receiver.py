@@ -44,9 +44,22 @@ class Stream:
         self.lost = set()   # numbers told as lost
         self.highest = -1
         self.events = []    # new ones, in the order of arrival
+        self.whole_to = 0   # all numbers below it are covered
 
     def covers(self, seq):
         return seq in self.content or seq in self.lost
+
+    def ranges(self):
+        """Begin and end of each run of covered numbers, rising; cheap while there are few holes."""
+        while self.covers(self.whole_to):
+            self.whole_to += 1
+        bounds = [0, self.whole_to] if self.whole_to else []
+        if self.whole_to <= self.highest:
+            above = [n for n in range(self.whole_to + 1, self.highest + 1) if self.covers(n)]
+            begins = [n for n in above if not self.covers(n - 1)]
+            ends = [n + 1 for n in above if not self.covers(n + 1)]
+            bounds += [bound for pair in zip(begins, ends) for bound in pair]
+        return bounds
 
 
 class Rule:
@@ -231,9 +244,7 @@ class Account:
         for (owner, name, epoch), stream in self.rule.streams.items():
             if (owner, epoch) != (device, self.epochs[device]):
                 continue
-            numbers = sorted(stream.content.keys() | stream.lost)
-            bounds = [n for n in numbers if not stream.covers(n - 1)], [n + 1 for n in numbers if not stream.covers(n + 1)]
-            streams[name] = [bound for pair in list(zip(*bounds))[:64] for bound in pair]
+            streams[name] = stream.ranges()[:128]
         return json.dumps({"epoch": self.epochs[device], "run": run_id, "streams": streams})
 
 

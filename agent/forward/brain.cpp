@@ -116,8 +116,11 @@ void Brain::on(const LinkUp& event) {
 void Brain::on(const LinkDown& event) {
   if (event.connection != connection_) return;
   if (state_ != State::connecting && state_ != State::up) return;
-  if (state_ == State::up && event.took_all_and_ended) judge_poison();
+  const bool is_too_large = state_ == State::up && event.reason_code == packet_too_large;
+  if (state_ == State::up) judge_end(event.reason_code);
   drop(event.stage, event.version_refused);
+  // Which one it was is seen when each goes alone.
+  if (is_too_large) drops_with_same_oldest_ = same_oldest_max;
 }
 
 void Brain::on(const Acknowledged& event) {
@@ -153,7 +156,9 @@ void Brain::on_refused(const Acknowledged& event, const Window::Answer& answer) 
   if (answer.row.events == 0 && refusal != Refusal::connection) refusal = Refusal::for_now;
   if (refusal == Refusal::too_large && !learn_size(answer)) refusal = Refusal::for_now;
   if (refusal == Refusal::connection || refusal == Refusal::too_large) {
-    return drop_after_refusal(event, answer);
+    note_refusal(answer, event.reason_code);
+    actions_->push_back(Disconnect{connection_, false});
+    return drop(Stage::up, false);
   }
   static_cast<void>(window_.acknowledge(event.message, event.at_us));
   if (window_.is_given_up(answer.row.ref)) return;  // another part was refused before
@@ -178,20 +183,24 @@ bool Brain::learn_size(const Window::Answer& answer) {
   return true;
 }
 
-void Brain::drop_after_refusal(const Acknowledged& event, const Window::Answer& answer) {
+/// The connection ends with this refusal, and what follows waits until it is taken.
+void Brain::note_refusal(const Window::Answer& answer, std::uint8_t reason_code) {
   const RowRef row = answer.row.ref;
-  const bool is_same = refused_ && *refused_ == row && refused_code_ == event.reason_code;
+  const bool is_same = refused_ && *refused_ == row && refused_code_ == reason_code;
   refusals_ = is_same ? refusals_ + 1 : 1;
   refused_ = row;
-  refused_code_ = event.reason_code;
+  refused_code_ = reason_code;
+  if (reason_code == packet_too_large) {
+    // Each time the next message is smaller: no reason to wait longer and longer.
+    refusals_ = 1;
+    brokers_.on_working();
+  }
   Report what = new_report(Report::Kind::batch_refused);
   what.value = refusals_;
-  what.reason_code = event.reason_code;
+  what.reason_code = reason_code;
   what.row = row;
   what.stream_id = answer.row.stream_id;
   actions_->push_back(what);
-  actions_->push_back(Disconnect{connection_, false});
-  drop(Stage::up, false);
 }
 
 void Brain::on(const StopAsked& event) {
@@ -365,7 +374,9 @@ void Brain::set_wake() {
       const std::int64_t drain_until_us = stop_deadline_us_ - settings_.goodbye_us;
       by(drain_until_us > now_us_ ? drain_until_us : stop_deadline_us_);
     }
-    if (settings_.rate_limit_bytes_per_s != 0 && tokens_ <= 0 && sending_) {
+    // A full window is woken by its acknowledgements.
+    if (settings_.rate_limit_bytes_per_s != 0 && tokens_ <= 0 && sending_ &&
+        window_.messages() < window_max()) {
       const double rate = static_cast<double>(settings_.rate_limit_bytes_per_s);
       by(now_us_ + 1'000 + static_cast<std::int64_t>(-tokens_ / rate * 1e6));
     }

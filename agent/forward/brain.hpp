@@ -99,7 +99,7 @@ class Brain {
   void on(const Tick& event);
 
   void on_refused(const Acknowledged& event, const Window::Answer& answer);
-  void drop_after_refusal(const Acknowledged& event, const Window::Answer& answer);
+  void note_refusal(const Window::Answer& answer, std::uint8_t reason_code);
   bool learn_size(const Window::Answer& answer);
   void take_progress(std::int64_t round_trip_us);
 
@@ -109,7 +109,8 @@ class Brain {
   void lose(const Window::RowInfo& row, std::uint8_t reason_code);
   void give_up(const RowRef& row);
   void stop_sending(std::uint32_t stream_id);
-  void judge_poison();
+  void judge_end(std::uint8_t reason_code);
+  void suspect(const Window::Answer& lone, bool is_blamed);
   void put_off(Parked& parked);
   void take_parked_progress(std::int64_t round_trip_us);
   void forget_parked_rows();
@@ -153,6 +154,9 @@ class Brain {
   Report new_report(Report::Kind kind) const;
   void report(Report::Kind kind, std::int64_t value = 0);
   void set_wake();
+
+  /// So many connections that ended with the same oldest row make the window one message wide.
+  static constexpr std::uint32_t same_oldest_max = 3;
 
   Class& of(buffer::Priority priority) { return classes_[static_cast<std::size_t>(priority)]; }
 
@@ -201,6 +205,7 @@ class Brain {
   std::uint32_t drops_with_same_oldest_ = 0;
   std::optional<RowRef> suspect_;
   std::uint32_t suspicions_ = 0;
+  std::uint64_t split_bytes_before_ = 0;  ///< of this broker, before the suspect was split
 
   struct Sizes {
     std::uint64_t split_bytes = std::numeric_limits<std::uint64_t>::max();

@@ -70,8 +70,7 @@ struct LinkDown {
   std::uint64_t connection = 0;
   Stage stage = Stage::up;
   bool version_refused = false;
-  /// The broker ended it, after its machine had taken all that we sent.
-  bool took_all_and_ended = false;
+  std::uint8_t reason_code = 0;  ///< of the broker's DISCONNECT; 0: it ended without one
 };
 struct Acknowledged {
   std::uint64_t connection = 0;
@@ -178,7 +177,8 @@ struct Report {
     retry,          ///< the next connection comes in `value` µs
     no_ack,         ///< nothing acknowledged for ack_timeout: the connection is dropped
     batch_refused,  ///< with `reason_code`, the `value`th time; the connection is dropped
-    batch_lost,     ///< refused for good with `reason_code` (0: poison): becomes a loss record
+    smaller,     ///< connections end with a batch: from now on messages have at most `value` bytes
+    batch_lost,  ///< refused for good with `reason_code` (0: poison): becomes a loss record
     stream_parked,  ///< after a refusal with `reason_code` (0: poison)
     stream_returned,
     status_refused,  ///< with `reason_code`; data goes on

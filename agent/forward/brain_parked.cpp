@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/forward/brain.hpp"
+#include "agent/forward/refusal.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -89,20 +90,43 @@ void Brain::put_off(Parked& parked) {
   ++parked.attempts;
 }
 
-/// A batch is suspect only if nothing else can have ended the connection.
-void Brain::judge_poison() {
-  const auto row = window_.lone_row();
-  if (!row || window_.acknowledged_messages() == 0) return;
-  suspicions_ = suspect_ == row->ref ? suspicions_ + 1 : 1;
-  suspect_ = row->ref;
-  if (suspicions_ < suspicions_max) return;
+/// The broker ended a connection that was up, or the network did. A message is suspect only if
+/// nothing else of ours can have been the reason.
+void Brain::judge_end(std::uint8_t reason_code) {
+  const auto lone = window_.lone_message();
+  if (!lone) return;
+  if (reason_code == packet_too_large && lone->row.events != 0 && learn_size(*lone)) {
+    return note_refusal(*lone, reason_code);
+  }
+  const bool is_blamed = blames_a_packet(reason_code);
+  if (window_.acknowledged_messages() == 0 || (reason_code != 0 && !is_blamed)) return;
+  suspect(*lone, is_blamed);
+}
+
+/// is_blamed: the broker said that it was a packet. Else it may have been the network, which
+/// nothing may be lost for; smaller messages help against that as well, and against a limit that a
+/// broker does not tell.
+void Brain::suspect(const Window::Answer& lone, bool is_blamed) {
+  std::uint64_t& split_bytes = learnt_sizes_[brokers_.current()].split_bytes;
+  if (suspect_ != lone.row.ref) {
+    suspect_ = lone.row.ref;
+    suspicions_ = 0;
+    split_bytes_before_ = split_bytes;
+  }
+  if (++suspicions_ < suspicions_max) return;
+  if (!is_blamed && lone.events > 1) {
+    split_bytes = std::min(split_bytes, lone.bytes / 2);
+    report(Report::Kind::smaller, static_cast<std::int64_t>(split_bytes));
+    brokers_.on_working();  // something else is tried now: no reason to wait longer and longer
+    return;
+  }
   suspect_.reset();
-  suspicions_ = 0;
+  if (!is_blamed) split_bytes = split_bytes_before_;  // its size was not the reason
   // A loss record cannot become another one.
-  if (settings_.skips_poison && row->events != 0) {
-    lose(*row, 0);
+  if (settings_.skips_poison && is_blamed && lone.row.events != 0) {
+    lose(lone.row, 0);
   } else {
-    park_for_now(*row, 0);
+    park_for_now(lone.row, 0);
   }
 }
 

@@ -8,7 +8,6 @@ namespace penstock::forward {
 namespace {
 
 constexpr std::uint64_t status_bytes = 512;
-constexpr std::uint32_t same_oldest_max = 3;
 constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::normal,
                                     buffer::Priority::low};
 

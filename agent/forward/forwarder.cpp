@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "agent/base/text.hpp"
-#include "agent/forward/refusal.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -182,8 +181,7 @@ void Forwarder::handle(LinkEvent& event) {
       break;
     case LinkEvent::Kind::down:
       trouble_ = std::move(event.text);
-      step(LinkDown{event.connection, event.stage, event.version_refused,
-                    blames_a_packet(event.reason_code)});
+      step(LinkDown{event.connection, event.stage, event.version_refused, event.reason_code});
       break;
     case LinkEvent::Kind::acknowledged:
       step(Acknowledged{event.connection, event.message, event.reason_code, event.steady_us});

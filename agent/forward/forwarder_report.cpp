@@ -71,6 +71,13 @@ void Forwarder::perform(const Report& action) {
                   action.reason_code, penstock::quoted(stream_name(action.stream_id)));
       }
       break;
+    case Report::Kind::smaller:
+      log_.warn(
+          "event=batches_made_smaller broker={} bytes={} text=\"connections end with a batch; it "
+          "may "
+          "be too large for the broker or the line\"",
+          penstock::quoted(broker), action.value);
+      break;
     case Report::Kind::batch_lost:
     case Report::Kind::stream_parked:
     case Report::Kind::stream_returned: report_refusal(action); break;

@@ -12,13 +12,15 @@ enum class Refusal : std::uint8_t {
   for_now,     ///< the same message may be taken later
 };
 
+inline constexpr std::uint8_t packet_too_large = 0x95;
+
 /// code: of a PUBACK of MQTT 5, from 0x80 on.
 constexpr Refusal judge_refusal(std::uint8_t code) {
   switch (code) {
     case 0x90:  // topic name invalid
     case 0x99:  // payload format invalid
       return Refusal::for_good;
-    case 0x95: return Refusal::too_large;
+    case packet_too_large: return Refusal::too_large;
     case 0x81:  // malformed packet
     case 0x82:  // protocol error
     case 0x91:  // packet identifier in use
@@ -34,7 +36,7 @@ constexpr bool blames_a_packet(std::uint8_t code) {
     case 0x81:  // malformed packet
     case 0x82:  // protocol error
     case 0x90:  // topic name invalid
-    case 0x95:  // packet too large
+    case packet_too_large:
     case 0x99:  // payload format invalid
       return true;
     default: return false;

@@ -124,12 +124,12 @@ bool Window::has_rows() const {
   return std::any_of(rows_.begin(), rows_.end(), [](const auto& rows) { return !rows.empty(); });
 }
 
-std::optional<Window::RowInfo> Window::lone_row() const {
+std::optional<Window::Answer> Window::lone_message() const {
   if (unacknowledged_ != 1) return std::nullopt;
   const auto found = std::find_if(sent_.begin(), sent_.end(),
                                   [](const Message& message) { return !message.is_acknowledged; });
   if (found->is_status) return std::nullopt;
-  return found->row;
+  return find(first_message_ + static_cast<std::uint64_t>(found - sent_.begin()));
 }
 
 std::optional<std::uint64_t> Window::oldest_row(buffer::Priority priority) const {

@@ -68,8 +68,8 @@ class Window {
   std::size_t messages() const { return unacknowledged_; }
   std::uint64_t bytes() const { return bytes_; }
   bool has_rows() const;
-  /// The row whose message is the only one on its way.
-  std::optional<RowInfo> lone_row() const;
+  /// The message that is the only one on its way, unless that is a status.
+  std::optional<Answer> lone_message() const;
   std::size_t acknowledged_messages() const { return acknowledged_; }  ///< since clear()
   /// The oldest row on its way, high classes first.
   std::optional<std::uint64_t> oldest_row(buffer::Priority priority) const;

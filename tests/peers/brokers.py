@@ -36,6 +36,7 @@ def fetch(*packages):
 class Broker:
     name, package, versions, keeps = "", "", ("3.1.1",), False
     users = {"gw": "gw-secret"}
+    packet_bytes_max = None  # its limit, where it can be told to have one; set before start()
     user_prefix = user_suffix = ""
     ended_by = "KILL"
 
@@ -100,7 +101,7 @@ class Mosquitto(Broker):
     name, package, versions, keeps = "mosquitto", "mosquitto", ("5", "3.1.1"), True
     root = pathlib.Path("/")
 
-    def __init__(self, folder, certificate=None, extra=""):
+    def __init__(self, folder, certificate=None):
         self.folder = pathlib.Path(folder) / self.name
         self.folder.mkdir()
         self.certificate = certificate
@@ -118,7 +119,13 @@ class Mosquitto(Broker):
         (self.folder / "mosquitto.conf").write_text(
             f"{user}allow_anonymous false\npassword_file {passwords}\npersistence true\n"
             f"persistence_location {self.folder}/\nmax_queued_messages 0\nmax_queued_bytes 0\nlog_type none\n"
-            f"listener {self.port} 127.0.0.1\n{tls}{extra}", encoding="utf-8")
+            f"listener {self.port} 127.0.0.1\n{tls}", encoding="utf-8")
+
+    def start(self):
+        if self.packet_bytes_max:
+            with open(self.folder / "mosquitto.conf", "a", encoding="utf-8") as config:
+                config.write(f"max_packet_size {self.packet_bytes_max}\n")
+        return super().start()
 
     def command(self):
         binary = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -139,7 +146,7 @@ class Nats(Broker):
             tls = f'tls {{cert_file: "{self.certificate[1]}", key_file: "{self.certificate[2]}"}}'
         port = self.tls_port if self.certificate else self.port
         config.write_text(
-            f'server_name: "edge"\nlisten: "127.0.0.1:{free_port()}"\nmax_payload: 256KB\n'
+            f'server_name: "edge"\nlisten: "127.0.0.1:{free_port()}"\n'
             f'jetstream {{store_dir: "{self.folder}/jetstream"}}\n'
             f'mqtt {{listen: "127.0.0.1:{port}", max_ack_pending: 1024, {tls}}}\n'
             f"authorization {{users: [{users}]}}\n", encoding="utf-8")
@@ -278,10 +285,11 @@ class Ejabberd(Erlang):
             tls = (f'certfiles: ["{both}"]\n')
         tls_listener = (f'  - {{port: {self.tls_port}, ip: "127.0.0.1", module: mod_mqtt, backlog: 100, tls: true}}\n'
                         if self.certificate else "")
+        limit = f", max_payload_size: {self.packet_bytes_max}" if self.packet_bytes_max else ""
         (self.folder / "ejabberd.yml").write_text(
             f'hosts: ["localhost"]\nloglevel: warning\n{tls}'
-            f'listen:\n  - {{port: {self.port}, ip: "127.0.0.1", module: mod_mqtt, backlog: 100}}\n{tls_listener}'
-            "auth_method: internal\nauth_password_format: plain\nmodules:\n  mod_mqtt: {}\n", encoding="utf-8")
+            f'listen:\n  - {{port: {self.port}, ip: "127.0.0.1", module: mod_mqtt, backlog: 100{limit}}}\n{tls_listener}'
+            f"auth_method: internal\nauth_password_format: plain\nmodules:\n  mod_mqtt: {{}}\n", encoding="utf-8")
         return {**super().environment(), "EJABBERD_CONFIG_PATH": str(self.folder / "ejabberd.yml"),
                 "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log")}
 

@@ -65,8 +65,12 @@ void ForwardWorld::run() {
   for (const Stream& stream : streams_) {
     require(stream.next_seq == stream.next_expected, "the receiver misses events at the end");
   }
-  run_until(now_us_ + 120 * second_us, [this] { return brain_.is_up() && is_carrying_; });
-  require(brain_.is_up() && is_carrying_, "not connected to a broker that works");
+  // An answer that was lost before the peace ends its connection, and must not do so below.
+  const auto is_quiet = [this] {
+    return brain_.is_up() && is_carrying_ && unacknowledged_.empty();
+  };
+  run_until(now_us_ + 120 * second_us, is_quiet);
+  require(is_quiet(), "not connected to a broker that works");
   const std::int64_t deadline_us = now_us_ + 5 * second_us;
   step(forward::StopAsked{deadline_us});
   run_until(deadline_us + second_us, [this] { return brain_.is_finished(); });
@@ -254,7 +258,10 @@ void ForwardWorld::arrive(std::uint64_t connection, std::uint64_t message, const
     if (!sent.is_online) said_offline_ = true;
   } else {
     if (sent.copy.stream == broker.dies_of_stream && !sent.copy.is_loss) {
-      return end_connection(between(0, second_us), true);
+      return end_connection(between(0, second_us), broker.dies_with);
+    }
+    if (sent.bytes > broker.dies_of_bytes) {
+      return end_connection(between(0, second_us), broker.dies_with == 0 ? 0 : 0x95);
     }
     code = judge(message, sent);
     if (code < 0x80) deliver(sent);
@@ -310,6 +317,8 @@ void ForwardWorld::acknowledge(std::uint64_t connection, std::uint64_t message, 
         const InFlight sent = found->second;
         bytes_in_flight_ -= sent.bytes;
         unacknowledged_.erase(found);
+        // What is sent in its place has other parts.
+        if (code >= 0x80) parts_acknowledged_.erase({sent.row.parked_stream, sent.row.id});
         const auto refused = refused_streams_.find(sent.copy.stream);
         if (code >= 0x80 && !sent.is_status && refused != refused_streams_.end()) {
           refused->second.untold.erase(message);
@@ -351,7 +360,11 @@ void ForwardWorld::disturb() {
     case 7: broker.loses_ack = chance(0.3) ? 0.05 : 0; break;
     case 8: broker.swaps_acks = chance(0.3) ? 0.3 : 0; break;
     case 10: broker.refuses_bytes = chance(0.3) ? 500 + below(50'000) : UINT64_MAX; break;
-    case 11: broker.dies_of_stream = chance(0.3) ? below(streams_.size()) : SIZE_MAX; break;
+    case 11:
+      broker.dies_of_stream = chance(0.3) ? below(streams_.size()) : SIZE_MAX;
+      broker.dies_with = chance(0.5) ? 0x82 : 0;
+      break;
+    case 12: broker.dies_of_bytes = chance(0.3) ? 500 + below(50'000) : UINT64_MAX; break;
     case 9:
       if (chance(0.2)) change_generation();
       break;
@@ -370,10 +383,10 @@ void ForwardWorld::disturb() {
   later(between(100'000, 60'000'000), [this] { disturb(); });
 }
 
-void ForwardWorld::end_connection(std::int64_t noticed_in_us, bool took_all) {
+void ForwardWorld::end_connection(std::int64_t noticed_in_us, std::uint8_t reason_code) {
   is_carrying_ = false;
-  later(noticed_in_us, [this, connection = connection_, took_all] {
-    step(forward::LinkDown{connection, forward::Stage::up, false, took_all});
+  later(noticed_in_us, [this, connection = connection_, reason_code] {
+    step(forward::LinkDown{connection, forward::Stage::up, false, reason_code});
   });
 }
 

@@ -72,6 +72,8 @@ class ForwardWorld {
     std::uint8_t refuses_with = 0x87;
     std::uint64_t refuses_bytes = UINT64_MAX;  // with 0x95, unannounced
     std::size_t dies_of_stream = SIZE_MAX;     // ends the connection when a batch of it comes
+    std::uint8_t dies_with = 0;                // the code of its DISCONNECT; 0: without one
+    std::uint64_t dies_of_bytes = UINT64_MAX;  // ends it when a longer message comes, unannounced
     double loses_ack = 0;
     double swaps_acks = 0;
     double loses_data = 0;  // acknowledged, and never handed on
@@ -151,7 +153,7 @@ class ForwardWorld {
   void deliver(const InFlight& sent);
   void acknowledge(std::uint64_t connection, std::uint64_t message, std::uint8_t code,
                    std::int64_t in_us);
-  void end_connection(std::int64_t noticed_in_us, bool took_all = false);
+  void end_connection(std::int64_t noticed_in_us, std::uint8_t reason_code = 0);
   std::uint8_t judge(std::uint64_t message, const InFlight& sent);
   void commit();
   void receive(std::size_t stream, std::uint64_t first, std::uint64_t end);

@@ -175,33 +175,36 @@ TEST_CASE("a message that is too large is split, and only a single event is give
   CHECK(bench.take() == "park1@1 ack1 ");
 }
 
-TEST_CASE("only a batch that was alone and ended a working connection three times is poison") {
+namespace {
+
+/// The broker ends the connection, and the next one is about to be made.
+void end(Bench& bench, std::uint8_t reason_code) {
+  LinkDown down;
+  down.connection = bench.connection;
+  down.reason_code = reason_code;
+  bench.tell(down);
+  bench.pass(60 * second);
+}
+
+/// A connection on which the status is acknowledged and the row on its way is not.
+void end_after_status(Bench& bench, std::uint8_t reason_code) {
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  end(bench, reason_code);
+}
+
+}  // namespace
+
+TEST_CASE("a batch that was alone and is blamed for the end of three connections is poison") {
   const bool skips = GENERATE(false, true);
   Bench bench({.in_flight_max = 1, .skips_poison = skips});
   bench.store(Priority::normal, {1, 101});
-  const auto end = [&bench](bool took_all) {
-    LinkDown down;
-    down.connection = bench.connection;
-    down.took_all_and_ended = took_all;
-    bench.tell(down);
-    bench.pass(60 * second);
-  };
-  for (int i = 0; i < 5; ++i) {  // the network's fault, for all we know
-    bench.up();
-    bench.acknowledge(bench.status_message);
-    end(false);
-  }
-  bench.up();  // nothing was acknowledged
-  end(true);
-  for (int i = 0; i < 2; ++i) {
-    bench.up();
-    bench.acknowledge(bench.status_message);
-    end(true);
-  }
+  for (int i = 0; i < 5; ++i) end_after_status(bench, 0x8B);  // it shuts down
+  bench.up();                                                 // nothing was acknowledged
+  end(bench, 0x82);
+  for (int i = 0; i < 2; ++i) end_after_status(bench, 0x82);
   CHECK(bench.take().find("park") == std::string::npos);
-  bench.up();
-  bench.acknowledge(bench.status_message);
-  end(true);
+  end_after_status(bench, 0x82);
   const std::string said = bench.take();
   CHECK(said.find("park1@1 ") != std::string::npos);
   CHECK((said.find("refuse1 ") != std::string::npos) == skips);
@@ -210,6 +213,71 @@ TEST_CASE("only a batch that was alone and ended a working connection three time
   bench.up();
   bench.acknowledge(bench.status_message);
   CHECK(bench.take().find("row101 ") != std::string::npos);
+}
+
+TEST_CASE("a batch that connections break with is split, then parked, and never lost") {
+  Bench bench({.in_flight_max = 1, .skips_poison = true});
+  bench.store(Priority::normal, {1, 101});
+  for (int i = 0; i < 3; ++i) {
+    end_after_status(bench, 0);
+    CHECK(bench.encoded.split_bytes > 1'000);
+  }
+  bench.part_events = 5;
+  end_after_status(bench, 0);
+  CHECK(bench.encoded.split_bytes == 500);
+  SECTION("it passes when it is smaller, and what follows is as small") {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.take();
+    bench.acknowledge(bench.last_message);
+    CHECK(bench.take() == "ack1 row101 ");
+    CHECK(bench.encoded.split_bytes == 500);
+  }
+  SECTION("a single event breaks it: its stream waits, and size was not the reason") {
+    bench.part_events = 1;
+    end_after_status(bench, 0);
+    const std::string said = bench.take();
+    CHECK(said.find("park1@1 ") != std::string::npos);
+    CHECK(said.find("refuse") == std::string::npos);
+    CHECK(bench.count(Report::Kind::stream_parked) == 1);
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    CHECK(bench.take().find("row101 ") != std::string::npos);
+    CHECK(bench.encoded.split_bytes > 1'000);
+  }
+}
+
+TEST_CASE("a broker that ends the connection because of a size gets smaller messages") {
+  Bench bench;
+  bench.store(Priority::normal, {1, 2, 3});
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take() == "connect online row1 row2 row3 ");
+  end(bench, 0x95);  // one of three
+  bench.up();
+  CHECK(bench.take() == "drop connect online ");
+  bench.acknowledge(bench.status_message);
+  CHECK(bench.take() == "row1 ");
+  bench.acknowledge(bench.last_message);
+  CHECK(bench.take() == "ack1 row2 row3 ");
+  CHECK(bench.encoded.split_bytes > 1'000);
+  end(bench, 0x95);
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  end(bench, 0x95);  // row 2, alone
+  CHECK(bench.count(Report::Kind::batch_refused) == 1);
+  bench.part_events = 1;
+  bench.up();
+  CHECK(bench.encoded.split_bytes == 500);
+  bench.acknowledge(bench.status_message);
+  end(bench, 0x95);
+  bench.up();
+  CHECK(bench.encoded.packet_bytes_max == 999);
+  bench.take();
+  bench.acknowledge(bench.status_message);
+  bench.acknowledge(bench.last_message);
+  CHECK(bench.take().find("ack2 row3 ") != std::string::npos);
+  CHECK(bench.count(Report::Kind::stream_parked) == 0);
 }
 
 TEST_CASE("streams that the store knows as parked are tried first, and anew at another broker") {

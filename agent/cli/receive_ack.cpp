@@ -50,8 +50,9 @@ bool AckPublisher::take_status(std::string_view topic, std::string_view payload)
   rapidjson::Document status;
   status.Parse(payload.data(), payload.size());
   if (status.HasParseError() || !status.IsObject()) return false;
-  const auto epoch = status.FindMember("epoch");
-  if (epoch == status.MemberEnd() || !epoch->value.IsString()) return false;
+  const rapidjson::Value& object = status;
+  const auto epoch = object.FindMember("epoch");
+  if (epoch == object.MemberEnd() || !epoch->value.IsString()) return false;
   auto at = devices_.find(name);
   if (at == devices_.end()) at = devices_.emplace(name, Device{}).first;
   const std::string_view told(epoch->value.GetString(), epoch->value.GetStringLength());

@@ -39,6 +39,7 @@ class Broker:
     packet_bytes_max = None  # its limit, where it can be told to have one; set before start()
     user_prefix = user_suffix = ""
     ended_by = "KILL"
+    ws_path = "/mqtt"  # of MQTT by WebSocket, on ws_port; None: not set up
 
     def __init__(self, folder, certificate=None):
         """certificate: (ca, certificate, key) files; without it there is no TLS port."""
@@ -46,7 +47,7 @@ class Broker:
         self.folder.mkdir()
         self.root = fetch(self.package)
         self.certificate = certificate
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port, self.ws_port = free_port(), free_port(), free_port()
         self.process = None
 
     def package_version(self):
@@ -105,7 +106,7 @@ class Mosquitto(Broker):
         self.folder = pathlib.Path(folder) / self.name
         self.folder.mkdir()
         self.certificate = certificate
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port, self.ws_port = free_port(), free_port(), free_port()
         self.process = None
         passwords = self.folder / "passwords"
         passwords.write_text("".join(f"{name}:{secret}\n" for name, secret in self.users.items()), encoding="utf-8")
@@ -119,7 +120,7 @@ class Mosquitto(Broker):
         (self.folder / "mosquitto.conf").write_text(
             f"{user}allow_anonymous false\npassword_file {passwords}\npersistence true\n"
             f"persistence_location {self.folder}/\nmax_queued_messages 0\nmax_queued_bytes 0\nlog_type none\n"
-            f"listener {self.port} 127.0.0.1\n{tls}", encoding="utf-8")
+            f"listener {self.port} 127.0.0.1\nlistener {self.ws_port} 127.0.0.1\nprotocol websockets\n{tls}", encoding="utf-8")
 
     def start(self):
         if self.packet_bytes_max:
@@ -148,6 +149,7 @@ class Nats(Broker):
         config.write_text(
             f'server_name: "edge"\nlisten: "127.0.0.1:{free_port()}"\n'
             f'jetstream {{store_dir: "{self.folder}/jetstream"}}\n'
+            f'websocket {{listen: "127.0.0.1:{self.ws_port}", no_tls: true}}\n'
             f'mqtt {{listen: "127.0.0.1:{port}", max_ack_pending: 1024, {tls}}}\n'
             f"authorization {{users: [{users}]}}\n", encoding="utf-8")
         return [self.root / "usr/sbin/nats-server", "-c", config]
@@ -204,6 +206,7 @@ class Erlang(Broker):
 class RabbitMq(Erlang):
     name, package, keeps = "rabbitmq", "rabbitmq-server", True
     ended_by = "TERM"  # a shell, that ends its emulator
+    ws_path = "/ws"
 
     def environment(self):
         definitions = self.folder / "definitions.json"
@@ -217,8 +220,10 @@ class RabbitMq(Erlang):
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.default = 127.0.0.1:{free_port()}\nmqtt.listeners.tcp.default = 127.0.0.1:{self.port}\n"
             "mqtt.allow_anonymous = false\nmqtt.vhost = /\nmqtt.exchange = amq.topic\nloopback_users = none\n"
-            f"load_definitions = {definitions}\n{tls}", encoding="utf-8")
-        (self.folder / "plugins").write_text("[rabbitmq_mqtt].\n", encoding="utf-8")
+            f"load_definitions = {definitions}\n{tls}"
+            + (f"web_mqtt.tcp.ip = 127.0.0.1\nweb_mqtt.tcp.port = {self.ws_port}\n" if self.ws_path else ""), encoding="utf-8")
+        plugins = "rabbitmq_mqtt, rabbitmq_web_mqtt" if self.ws_path else "rabbitmq_mqtt"
+        (self.folder / "plugins").write_text(f"[{plugins}].\n", encoding="utf-8")
         return {**super().environment(), "RABBITMQ_NODENAME": f"edge{self.port}@localhost",
                 "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
                 "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
@@ -244,6 +249,7 @@ class RabbitMq(Erlang):
 
 class RabbitMqNode(RabbitMq):
     """One of a cluster, whose first node's name server serves all. Sessions that stay are quorum queues."""
+    ws_path = None
 
     def __init__(self, folder, index, first=None):
         self.name = f"rabbitmq{index}"
@@ -289,6 +295,7 @@ class Ejabberd(Erlang):
         (self.folder / "ejabberd.yml").write_text(
             f'hosts: ["localhost"]\nloglevel: warning\n{tls}'
             f'listen:\n  - {{port: {self.port}, ip: "127.0.0.1", module: mod_mqtt, backlog: 100{limit}}}\n{tls_listener}'
+            f'  - {{port: {self.ws_port}, ip: "127.0.0.1", module: ejabberd_http, request_handlers: {{"{self.ws_path}": mod_mqtt}}}}\n'
             f"auth_method: internal\nauth_password_format: plain\nmodules:\n  mod_mqtt: {{}}\n", encoding="utf-8")
         return {**super().environment(), "EJABBERD_CONFIG_PATH": str(self.folder / "ejabberd.yml"),
                 "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log")}

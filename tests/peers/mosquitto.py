@@ -1,6 +1,7 @@
 """A private mosquitto on a free loopback port, with persistence and unlimited queues."""
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -9,9 +10,17 @@ import time
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below those that the kernel gives to connections and to whoever asks for any: a broker may take its time to start."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as ephemeral:
+        first_ephemeral = int(ephemeral.read().split()[0])
+    while True:
+        with socket.socket() as probe:
+            try:
+                port = random.SystemRandom().randrange(10_240, max(first_ephemeral, 20_000))
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_for_port(port, process, seconds=10):

@@ -22,15 +22,20 @@ constexpr int numbers[] = {SIGSEGV, SIGBUS, SIGABRT};
 std::array<char, path_max> first_path;
 std::array<char, path_max> second_path;
 
-/// Only calls that a signal handler may make. The handler is taken back by SA_RESETHAND, so raising
+/// Only calls that a signal handler may make.
+void leave_marker(const char* first, const char* second) {
+  constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  int fd = ::open(first, flags, 0600);
+  if (fd < 0 && errno == EEXIST) fd = ::open(second, flags, 0600);
+  if (fd < 0) return;
+  ::fsync(fd);
+  ::close(fd);
+}
+
+/// The handler is taken back by SA_RESETHAND, so raising
 /// the signal again ends the process.
-extern "C" void leave_marker(int number) {
-  if (is_inside_store) {
-    constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
-    int fd = ::open(first_path.data(), flags, 0600);
-    if (fd < 0 && errno == EEXIST) fd = ::open(second_path.data(), flags, 0600);
-    if (fd >= 0) ::fsync(fd);
-  }
+extern "C" void on_crash(int number) {
+  if (is_inside_store) leave_marker(first_path.data(), second_path.data());
   ::raise(number);
 }
 
@@ -55,13 +60,17 @@ void forget_crashes(const std::filesystem::path& directory) {
   ::unlink((directory / first_name).c_str());
 }
 
+void note_crash(const std::filesystem::path& directory) {
+  leave_marker((directory / first_name).c_str(), (directory / second_name).c_str());
+}
+
 Result<void> mark_crashes_in(const std::filesystem::path& directory) {
   const std::filesystem::path whole = std::filesystem::absolute(directory);
   if (!keep(first_path, whole / first_name) || !keep(second_path, whole / second_name)) {
     return Error{Errc::invalid, "the path of the buffer is too long"};
   }
   struct sigaction action = {};
-  action.sa_handler = &leave_marker;
+  action.sa_handler = &on_crash;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
   for (const int number : numbers) {
     if (::sigaction(number, &action, nullptr) != 0) return errno_error("sigaction");

@@ -15,6 +15,9 @@ CrashCount crash_count(const std::filesystem::path& directory);
 /// Removes them. A marker that stays costs a full check at the next start, nothing else.
 void forget_crashes(const std::filesystem::path& directory);
 
+/// Leaves the marker of a crash there, for what a crash would have come of.
+void note_crash(const std::filesystem::path& directory);
+
 /// From now on a SIGSEGV, SIGBUS or SIGABRT inside the store's turn leaves a marker there before it
 /// ends the process as it would have. For one directory at a time; call it before other threads
 /// exist. invalid: the path is too long.

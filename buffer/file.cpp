@@ -176,7 +176,7 @@ Result<Checked> check(const StoreOptions& options, const Directory& directory) {
                   crashes == CrashCount::none ? CheckDepth::recent : CheckDepth::all));
   if (checked.is_sound && crashes == CrashCount::again) {
     checked.is_sound = false;
-    checked.problem = "its use ended in a crash twice";
+    checked.problem = "its use ended in a crash, or in damage, twice";
   }
   return checked;
 }

@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 namespace penstock::buffer {
@@ -31,15 +32,16 @@ Errc errc_of(int code) {
     case EDQUOT:
     case EFBIG: return Errc::full;
     case MDB_VERSION_MISMATCH: return Errc::invalid;
-    case MDB_INVALID:
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_NOTFOUND:
-    case MDB_KEYEXIST:
-    case MDB_INCOMPATIBLE:
-    case MDB_CURSOR_FULL: return Errc::corrupt;
-    default: return Errc::unavailable;
+    // LMDB's own codes are negative; all others of them come of what it reads.
+    default: return code < 0 ? Errc::corrupt : Errc::unavailable;
   }
+}
+
+/// Whether memory ran out although there is some: the demand was absurd.
+bool has_memory() {
+  constexpr std::size_t plenty = std::size_t{64} << 20;
+  const std::unique_ptr<void, decltype(&std::free)> taken(std::malloc(plenty), &std::free);
+  return taken != nullptr;
 }
 
 }  // namespace
@@ -259,6 +261,8 @@ int Env::fd() const {
 
 Error Env::error(std::string_view what, int code) {
   if (code == MDB_MAP_FULL) was_map_full_ = true;
+  const bool is_absurd = code == EINVAL || (code == ENOMEM && has_memory());
+  if (is_absurd || errc_of(code) == Errc::corrupt) has_met_damage_ = true;
   // A write cut short by a full disk is reported as EIO.
   if (code == EIO && is_disk_full(fd())) code = ENOSPC;
   return Error{errc_of(code), fmt::format("{}: {}", what, mdb_strerror(code))};

@@ -118,6 +118,8 @@ class Env {
   int fd() const;
   /// Whether the map was too small for a write: it must be opened with a larger one.
   bool was_map_full() const { return was_map_full_; }
+  /// Whether something failed in a way that a sound file does not explain, nor its disk.
+  bool has_met_damage() const { return has_met_damage_; }
 
  private:
   friend class Txn;
@@ -132,6 +134,7 @@ class Env {
   unsigned tables_[table_count] = {};  // 0: missing
   std::size_t page_size_ = 0;
   bool was_map_full_ = false;
+  bool has_met_damage_ = false;
 };
 
 }  // namespace penstock::buffer

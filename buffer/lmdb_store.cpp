@@ -148,7 +148,7 @@ bool LmdbStore::has_pending_trims() const {
 
 void LmdbStore::close() {
   const std::lock_guard turn(turn_);
-  if (!env_ || undecided_ || (commits_ == 0 && !has_pending_trims())) {
+  if (!env_ || undecided_ || is_damaged_ || (commits_ == 0 && !has_pending_trims())) {
     env_.reset();
     return;
   }

@@ -15,6 +15,7 @@
 
 #include "agent/base/log.hpp"
 #include "buffer/content.hpp"
+#include "buffer/damage_watch.hpp"
 #include "buffer/directory.hpp"
 #include "buffer/fair_lock.hpp"
 #include "buffer/faults.hpp"
@@ -57,6 +58,7 @@ class LmdbStore final : public Store, private Parking {
                                       std::size_t bytes_max) const override;
   std::uint64_t durable_id() const override { return durable_id_; }
   void on_stored(std::function<void()> callback) override { on_stored_ = std::move(callback); }
+  void on_damaged(std::function<void()> callback) override { on_damaged_ = std::move(callback); }
   void acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) override;
   void pin(std::uint64_t generation, Priority priority, std::uint64_t id) override;
   Result<PurgeReport> purge(std::uint64_t generation, std::span<const RowPlace> rows) override;
@@ -134,6 +136,9 @@ class LmdbStore final : public Store, private Parking {
   void forget_crashes_in_time();
   CommitReport take_report();
   void drop_env();
+  Error judged(const Error& error);
+  void note_reading(const Result<std::vector<Row>>& rows) const;
+  void give_up_on_file(std::string_view why) const;
   bool is_compaction_worthwhile();
   Result<CompactReport> compact_in_turn(
       const std::function<void(std::uint64_t, std::uint64_t)>& progress);
@@ -166,8 +171,9 @@ class LmdbStore final : public Store, private Parking {
   const std::string epoch_text_;
   const std::size_t page_size_;
   const bool is_reserved_;
-  Log log_{"buffer"};
+  mutable Log log_{"buffer"};
   std::function<void()> on_stored_;
+  std::function<void()> on_damaged_;
 
   mutable FairLock turn_;     // guards everything up to the next blank line
   std::unique_ptr<Env> env_;  // none: a failed commit closed it
@@ -176,6 +182,7 @@ class LmdbStore final : public Store, private Parking {
   Marks marks_;        // acked and pinned are copied in by each commit
   std::optional<Undecided> undecided_;
   std::optional<Effects> unsure_space_;  // of a commit without rows that failed; until reopened
+  bool has_met_damage_ = false;          // in what the present commit tried
   std::uint64_t map_bytes_ = 0;
   std::uint64_t buffer_time_base_us_ = 0;
   std::int64_t boot_base_us_ = 0;
@@ -200,7 +207,10 @@ class LmdbStore final : public Store, private Parking {
   std::atomic<std::uint64_t> durable_id_{0};
   std::atomic<std::uint64_t> used_pages_{0};
   std::atomic<std::uint64_t> file_pages_{0};
-  std::atomic<bool> has_refused_{false};          // and nothing has changed since
+  std::atomic<bool> has_refused_{false};  // and nothing has changed since
+  DamageWatch commits_watch_;
+  mutable DamageWatch reading_watch_;
+  mutable std::atomic<bool> is_damaged_{false};
   std::atomic<std::uint64_t> next_expiry_us_{0};  // in buffer time; nothing expires before
   mutable std::atomic<std::int64_t> disk_checked_us_{0};
   mutable std::atomic<std::uint64_t> growth_pages_{0};  // that the disk allows the file

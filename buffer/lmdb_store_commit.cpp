@@ -60,9 +60,13 @@ std::vector<PackedRow> LmdbStore::pack(std::span<const NewRow> rows) {
 
 Result<CommitReport> LmdbStore::commit(const CommitRequest& request) {
   std::vector<PackedRow> rows = pack(request.rows);
-  Result<CommitReport> result = [&] {
+  Result<CommitReport> result = [&]() -> Result<CommitReport> {
     const std::lock_guard turn(turn_);
-    return commit_in_turn(rows, request);
+    has_met_damage_ = false;
+    auto committed = commit_in_turn(rows, request);
+    if (!committed.ok()) return judged(committed.error());
+    commits_watch_.note_success();
+    return committed;
   }();
   if (result.ok() && !request.rows.empty() && on_stored_) on_stored_();
   if (result.ok()) compact_if_worthwhile();
@@ -346,8 +350,13 @@ CommitReport LmdbStore::take_report() {
 
 void LmdbStore::drop_env() {
   if (!env_) return;
-  // LMDB wants a sixteenth more once deletes were refused.
-  if (env_->was_map_full()) map_bytes_ = map_bytes_for(map_bytes_ / 2 + map_bytes_ / 32);
+  if (env_->was_map_full()) {
+    // LMDB wants a sixteenth more once deletes were refused.
+    const std::uint64_t before =
+        std::exchange(map_bytes_, map_bytes_for(map_bytes_ / 2 + map_bytes_ / 32));
+    has_met_damage_ = has_met_damage_ || map_bytes_ > before;
+  }
+  has_met_damage_ = has_met_damage_ || env_->has_met_damage();
   env_.reset();
 }
 
@@ -357,7 +366,10 @@ Result<void> LmdbStore::reopen() {
   if (is_name_unsynced_) PENSTOCK_TRY(directory_.sync_names());
   is_name_unsynced_ = false;
   auto file = open_existing(directory_.file(), map_bytes_);
-  if (!file.ok()) return unavailable(file.error());
+  if (!file.ok()) {
+    has_met_damage_ = has_met_damage_ || file.error().code == Errc::corrupt;
+    return unavailable(file.error());
+  }
   if (file->state.identity.epoch != epoch_) {
     return Error{Errc::unavailable,
                  fmt::format("{}: another buffer took its place", directory_.file().string())};

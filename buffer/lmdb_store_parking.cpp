@@ -38,7 +38,9 @@ void LmdbStore::refuse(std::uint32_t stream_id, std::uint64_t id, std::uint8_t c
 
 Result<std::vector<Row>> LmdbStore::rows_after(std::uint32_t stream_id, std::uint64_t after_id,
                                                std::size_t bytes_max) const {
-  return read_parked(stream_id, after_id, bytes_max, true);
+  auto rows = read_parked(stream_id, after_id, bytes_max, true);
+  note_reading(rows);
+  return rows;
 }
 
 Result<std::vector<Row>> LmdbStore::peek_after(std::uint32_t stream_id, std::uint64_t after_id,

@@ -58,7 +58,9 @@ Result<Txn> LmdbStore::begin_read() const {
 
 Result<std::vector<Row>> LmdbStore::rows_after(Priority priority, std::uint64_t after_id,
                                                std::size_t bytes_max) const {
-  return read_rows(priority, after_id, bytes_max, true);
+  auto rows = read_rows(priority, after_id, bytes_max, true);
+  note_reading(rows);
+  return rows;
 }
 
 Result<std::vector<Row>> LmdbStore::peek_after(Priority priority, std::uint64_t after_id,

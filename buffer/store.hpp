@@ -225,6 +225,7 @@ class Store {
   /// invariant otherwise). full: no room and nothing may be dropped; nothing changed. unavailable:
   /// the disk refused, and it is certain that nothing changed; call again with the same bytes. The
   /// unknown outcome of a failed commit is resolved inside (close, reopen, compare commit_no).
+  /// corrupt: the file is damaged, and the store must be opened anew; see on_damaged().
   virtual Result<CommitReport> commit(const CommitRequest& request) = 0;
   /// Whether a commit without rows would do something: trims are waiting, or rows have expired.
   virtual bool has_pending_trims() const = 0;
@@ -242,6 +243,10 @@ class Store {
   /// Called on the committing thread after each commit that stored rows; must only post. Set once,
   /// before use.
   virtual void on_stored(std::function<void()> callback) = 0;
+  /// Called once, on any thread and within a turn, when the file has turned out to be damaged: must
+  /// only post. Opened again, it is looked at as after a crash.
+  /// Set once, before use.
+  virtual void on_damaged(std::function<void()> callback) { static_cast<void>(callback); }
   /// All rows of the class up to and with `id` have been acknowledged; the next commit trims them.
   /// generation: the one that the rows were read in; of another than the present one nothing is
   /// acknowledged, since its ids may be those of other rows.

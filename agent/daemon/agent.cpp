@@ -1,6 +1,7 @@
 #include "agent/daemon/agent.hpp"
 
 #include <fmt/format.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <thread>
@@ -64,7 +65,10 @@ int exit_code_of_listen(const Error& error) {
 }  // namespace
 
 Agent::Agent(const config::LoadedConfig& config)
-    : config_(config), boot_(boot_id()), started_steady_us_(system_clock().steady_us()) {}
+    : config_(config),
+      boot_(boot_id()),
+      started_steady_us_(system_clock().steady_us()),
+      damage_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Agent::~Agent() = default;
 
@@ -104,6 +108,7 @@ StartError Agent::open_store() {
   }
   if (store.ok()) {
     store_ = std::move(store).value();
+    store_->on_damaged([fd = damage_fd_.get()] { ::eventfd_write(fd, 1); });
     return {};
   }
   return {exit_code_of_open(path, store.error()), store.error().text,

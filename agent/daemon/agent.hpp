@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/base/log.hpp"
+#include "agent/base/unique_fd.hpp"
 #include "agent/daemon/connector_news.hpp"
 #include "agent/daemon/connector_set.hpp"
 #include "agent/daemon/control_server.hpp"
@@ -46,6 +47,8 @@ class Agent {
   /// Opens the control socket and builds the rest; starts no thread.
   StartError open(std::vector<BuiltConnector> connectors, const std::filesystem::path& socket);
   void start();
+  /// Readable once the buffer has turned out to be damaged: stop, and begin with another agent.
+  int damage_fd() const { return damage_fd_.get(); }
   /// The exit code. If a connector ignores the stop, the process ends inside, after the store is
   /// closed.
   int stop();
@@ -64,6 +67,7 @@ class Agent {
   Log log_{"agent"};
   const std::string boot_;
   const std::int64_t started_steady_us_;
+  const UniqueFd damage_fd_;
   buffer::OpenReport open_report_;
   std::unique_ptr<buffer::Store> store_;
   std::unique_ptr<pipeline::Intake> intake_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <string>
@@ -30,20 +31,23 @@ int poll_timeout_ms(std::int64_t until_us) {
       std::min<std::int64_t>((left_us + 999) / 1000, std::numeric_limits<int>::max()));
 }
 
-/// True: stop was asked for. False: it is `until_us` (0: never).
-bool wait_for_stop(Signals& signals, std::int64_t until_us, Log& log) {
+enum class Wake : std::uint8_t { time, stop_asked, damage };
+
+/// Until it is `until_us` (0: never), stop is asked for, or damage_fd (-1: none) is readable.
+Wake wait(Signals& signals, int damage_fd, std::int64_t until_us, Log& log) {
   while (true) {
-    pollfd waited{signals.fd(), POLLIN, 0};
-    const int ready = ::poll(&waited, 1, poll_timeout_ms(until_us));
-    if (ready == 0 && system_clock().steady_us() >= until_us) return false;
+    pollfd waited[] = {{signals.fd(), POLLIN, 0}, {damage_fd, POLLIN, 0}};
+    const int ready = ::poll(waited, std::size(waited), poll_timeout_ms(until_us));
+    if (ready == 0 && system_clock().steady_us() >= until_us) return Wake::time;
     while (const auto signal = signals.next()) {
       if (*signal != SIGHUP) {
         log.info("event=signal signal={}", *signal == SIGINT ? "SIGINT" : "SIGTERM");
-        return true;
+        return Wake::stop_asked;
       }
       log.info(
           "event=hangup text=\"the configuration is read at start only: restart to apply it\"");
     }
+    if (ready > 0 && waited[1].revents != 0) return Wake::damage;
   }
 }
 
@@ -65,7 +69,7 @@ std::optional<int> open_store(Agent& agent, Signals& signals, std::int64_t until
     }
     const std::int64_t next_us = system_clock().steady_us() + wait_us;
     const bool is_last = until_us != 0 && until_us <= next_us;
-    if (wait_for_stop(signals, is_last ? until_us : next_us, log)) return exit_ok;
+    if (wait(signals, -1, is_last ? until_us : next_us, log) == Wake::stop_asked) return exit_ok;
     if (is_last) {
       log.info("event=time_is_over");
       return error.exit_code;
@@ -76,20 +80,16 @@ std::optional<int> open_store(Agent& agent, Signals& signals, std::int64_t until
   return std::nullopt;
 }
 
-}  // namespace
-
-int run_daemon(const config::LoadedConfig& config, std::vector<BuiltConnector> connectors,
-               const DaemonOptions& options) {
-  ::mallopt(M_ARENA_MAX, malloc_arenas_max);
-  Log log("agent");
+/// One agent's life. nullopt: its buffer is damaged; another one is to look at it.
+std::optional<int> run_agent(const config::LoadedConfig& config,
+                             std::vector<BuiltConnector> connectors, const DaemonOptions& options,
+                             std::int64_t until_us, Log& log) {
   Result<Signals> signals = Signals::take_over();
   if (!signals.ok()) {
     log.error("event=not_started error={}", penstock::quoted(signals.error().text));
     return exit_internal;
   }
   Agent agent(config);
-  const std::int64_t until_us =
-      options.run_for.count() == 0 ? 0 : system_clock().steady_us() + options.run_for.count();
   if (const auto code = open_store(agent, *signals, until_us, log)) return *code;
   if (const StartError error = agent.open(std::move(connectors), options.socket);
       error.exit_code != exit_ok) {
@@ -97,9 +97,27 @@ int run_daemon(const config::LoadedConfig& config, std::vector<BuiltConnector> c
     return error.exit_code;
   }
   agent.start();
-  if (!wait_for_stop(*signals, until_us, log)) log.info("event=time_is_over");
+  const Wake wake = wait(*signals, agent.damage_fd(), until_us, log);
+  if (wake == Wake::time) log.info("event=time_is_over");
   signals->end_at_once_from_now_on();
-  return agent.stop();
+  const int code = agent.stop();
+  if (wake == Wake::damage) return std::nullopt;
+  return code;
+}
+
+}  // namespace
+
+int run_daemon(const config::LoadedConfig& config, std::vector<BuiltConnector> connectors,
+               const DaemonOptions& options) {
+  ::mallopt(M_ARENA_MAX, malloc_arenas_max);
+  Log log("agent");
+  const std::int64_t until_us =
+      options.run_for.count() == 0 ? 0 : system_clock().steady_us() + options.run_for.count();
+  for (;;) {
+    const auto code = run_agent(config, std::move(connectors), options, until_us, log);
+    if (code) return *code;
+    connectors = build_connectors(config.values);
+  }
 }
 
 }  // namespace penstock::daemon

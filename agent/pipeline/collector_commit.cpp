@@ -205,8 +205,10 @@ void Collector::tell_failure(const Error& error) {
     log_.warn("event=buffer_full effect=\"sources that wait rather than lose do\" error={}",
               penstock::quoted(error.text));
   } else {
-    log_.error("event=commit_failed kind={} effect=\"tried again, sources wait\" error={}",
-               to_string(error.code), penstock::quoted(error.text));
+    log_.error("event=commit_failed kind={} effect=\"{}\" error={}", to_string(error.code),
+               error.code == Errc::corrupt ? "the agent opens its buffer anew"
+                                           : "tried again, sources wait",
+               penstock::quoted(error.text));
   }
   agent_events_.emit("buffer",
                      {{"state", state_of(error.code)}, {"error", std::string_view(error.text)}});

@@ -49,6 +49,7 @@ class LmdbStore final : public Store, private Parking {
   Result<std::optional<std::string>> position(std::string_view owner,
                                               std::string_view part) const override;
   Result<std::vector<std::string>> position_parts(std::string_view owner) const override;
+  Result<std::uint64_t> damaged_positions(std::string_view owner) const override;
   bool is_nearly_full() const override;
   Result<CommitReport> commit(const CommitRequest& request) override;
   bool has_pending_trims() const override;
@@ -144,6 +145,8 @@ class LmdbStore final : public Store, private Parking {
       const std::function<void(std::uint64_t, std::uint64_t)>& progress);
   std::uint64_t file_bytes() const;
   Result<Txn> begin_read() const;
+  Result<void> visit_positions(std::string_view prefix,
+                               const std::function<void(const PositionRecord*)>& visit) const;
   Result<std::vector<Row>> read_rows(Priority priority, std::uint64_t after_id,
                                      std::size_t bytes_max, bool pins) const;
 

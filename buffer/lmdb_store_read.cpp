@@ -117,9 +117,9 @@ Result<std::optional<std::string>> LmdbStore::position(std::string_view owner,
   return std::optional<std::string>(record->bytes);
 }
 
-Result<std::vector<std::string>> LmdbStore::position_parts(std::string_view owner) const {
-  const std::string prefix = encode_owner_key(owner);
-  std::vector<std::string> parts;
+/// In one turn; nullptr: a damaged one.
+Result<void> LmdbStore::visit_positions(
+    std::string_view prefix, const std::function<void(const PositionRecord*)>& visit) const {
   const std::lock_guard turn(turn_);
   if (undecided_) return Error{Errc::unavailable, "a commit is undecided"};
   PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
@@ -127,25 +127,35 @@ Result<std::vector<std::string>> LmdbStore::position_parts(std::string_view owne
   PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(prefix));
   while (found && cursor.key().substr(0, prefix.size()) == prefix) {
     const auto record = decode_position(epoch_, cursor.key(), cursor.value());
-    if (record && record->owner == owner) parts.emplace_back(record->part);
+    visit(record ? &*record : nullptr);
     PENSTOCK_TRY_ASSIGN(found, cursor.next());
   }
+  return {};
+}
+
+Result<std::vector<std::string>> LmdbStore::position_parts(std::string_view owner) const {
+  std::vector<std::string> parts;
+  PENSTOCK_TRY(visit_positions(encode_owner_key(owner), [&](const PositionRecord* record) {
+    if (record != nullptr && record->owner == owner) parts.emplace_back(record->part);
+  }));
   return parts;
+}
+
+Result<std::uint64_t> LmdbStore::damaged_positions(std::string_view owner) const {
+  std::uint64_t damaged = 0;
+  PENSTOCK_TRY(visit_positions(encode_owner_key(owner), [&](const PositionRecord* record) {
+    if (record == nullptr) ++damaged;
+  }));
+  return damaged;
 }
 
 Result<std::vector<std::array<std::string, 3>>> LmdbStore::positions() const {
   std::vector<std::array<std::string, 3>> all;
-  const std::lock_guard turn(turn_);
-  PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
-  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
-  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&position_prefix, 1}));
-  while (found && is_position(cursor.key())) {
-    if (const auto record = decode_position(epoch_, cursor.key(), cursor.value())) {
-      all.push_back(
-          {std::string(record->owner), std::string(record->part), std::string(record->bytes)});
-    }
-    PENSTOCK_TRY_ASSIGN(found, cursor.next());
-  }
+  PENSTOCK_TRY(visit_positions({&position_prefix, 1}, [&](const PositionRecord* record) {
+    if (record == nullptr) return;
+    all.push_back(
+        {std::string(record->owner), std::string(record->part), std::string(record->bytes)});
+  }));
   return all;
 }
 

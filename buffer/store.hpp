@@ -216,6 +216,11 @@ class Store {
   virtual Result<std::optional<std::string>> position(std::string_view owner,
                                                       std::string_view part) const = 0;
   virtual Result<std::vector<std::string>> position_parts(std::string_view owner) const = 0;
+  /// How many of the owner's positions are damaged: not even their parts are known.
+  virtual Result<std::uint64_t> damaged_positions(std::string_view owner) const {
+    static_cast<void>(owner);
+    return std::uint64_t{0};
+  }
 
   /// Whether a source that can wait should: from 90 % of max_size on, or below keep_free.
   virtual bool is_nearly_full() const = 0;

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "agent/base/assert.hpp"
+#include "agent/base/log.hpp"
 #include "agent/pipeline/collector.hpp"
 #include "agent/pipeline/inbox.hpp"
 
@@ -21,6 +23,19 @@ Result<Positions> read_positions(const buffer::Store& store, std::string_view ow
     if (position) positions.emplace(part, *std::move(position));
   }
   return positions;
+}
+
+/// Where a source stood is not known any more: it may skip events, or give some again.
+void tell_damaged_positions(std::uint64_t count, const SourceOptions& options, Inbox& inbox,
+                            Source& source, AgentEvents& events) {
+  Log log("intake");
+  log.error("event=position_damaged connector={} positions={} effect=\"it begins as without one\"",
+            options.name, count);
+  events.emit("position_damaged", {{"name", std::string_view(options.name)}, {"positions", count}});
+  connectors::Chunk chunk;
+  chunk.lost("", 0, LossReason::corrupt);
+  const Result<void> pushed = inbox.push(source, chunk);
+  PENSTOCK_ASSERT(pushed.ok());  // a queue that is empty takes any chunk
 }
 
 }  // namespace
@@ -41,6 +56,10 @@ Result<std::unique_ptr<ConnectorSession>> Intake::open_session(const SourceOptio
   if (session->stop_fd() < 0) return errno_error("eventfd");
   PENSTOCK_TRY_ASSIGN(Positions positions, read_positions(store_, source->owner));
   inbox_->set_positions(*source, std::move(positions));
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t damaged, store_.damaged_positions(source->owner));
+  if (damaged != 0) {
+    tell_damaged_positions(damaged, options, *inbox_, *source, collector_->agent_events());
+  }
   return session;
 }
 

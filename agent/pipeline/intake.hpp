@@ -76,7 +76,8 @@ class Intake {
   Intake& operator=(const Intake&) = delete;
   ~Intake();
 
-  /// Reads the connector's positions. invalid: a session of this name is open. unavailable: the
+  /// Reads the connector's positions; where some are damaged, a loss of unknown size comes first in
+  /// its stream. invalid: a session of this name is open. unavailable: the
   /// store cannot be read, or chunks of an earlier session of this name are not yet durable.
   Result<std::unique_ptr<ConnectorSession>> open_session(const SourceOptions& options);
   /// The agent's own events; usable from the constructor on until stop().

@@ -243,9 +243,12 @@ TEST_CASE_METHOD(OpenFixture, "a damaged position is an error of its own") {
   open();
   CHECK(store->position(owner, "a.log").error().code == Errc::corrupt);
   CHECK(store->position_parts(owner).value().empty());
+  CHECK(store->damaged_positions(owner).value() == 1);
+  CHECK(store->damaged_positions("file").value() == 0);
   CHECK(store->verify({}).value().problems.size() == 1);
   commit(Request().position("a.log", "200"));
   CHECK(*store->position(owner, "a.log").value() == "200");
+  CHECK(store->damaged_positions(owner).value() == 0);
 }
 
 TEST_CASE_METHOD(OpenFixture, "a newer format is refused and left alone") {

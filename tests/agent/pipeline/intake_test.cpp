@@ -103,6 +103,33 @@ TEST_CASE("after flush everything pushed is durable, and the position is there",
   CHECK(intake.stop().ok());
 }
 
+TEST_CASE("a damaged position is told as a loss of unknown size, before anything else",
+          "[intake]") {
+  RecordingStore store;
+  store.set_damaged_positions(2);
+  Intake intake(quick(), store);
+  auto session = intake.open_session(source("app")).value();
+  Chunk chunk;
+  fill(chunk, 3);
+  REQUIRE(session->push(chunk).ok());
+  intake.start();
+  REQUIRE(intake.stop().ok());
+  std::vector<buffer::NewRow> rows;
+  for (const auto& commit : store.commits()) {
+    for (const auto& seen : commit.rows) {
+      if (seen.stream == "app") rows.push_back(seen.row);
+    }
+  }
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].kind == buffer::RowKind::loss);
+  CHECK_FALSE(rows[0].loss_is_exact);
+  CHECK(rows[0].loss_reason == static_cast<std::uint8_t>(LossReason::corrupt));
+  CHECK(rows[1].seq == 1);
+  const auto told = store.values("_agent");
+  REQUIRE(told.size() == 1);
+  CHECK_THAT(told[0], Catch::Contains(R"("event":"position_damaged","name":"app","positions":2)"));
+}
+
 TEST_CASE("stop stores what is queued; later pushes are not taken", "[intake]") {
   RecordingStore store;
   IntakeOptions options = quick();

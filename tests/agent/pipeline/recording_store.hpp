@@ -60,6 +60,10 @@ class RecordingStore final : public buffer::Store {
                                               std::string_view part) const override;
   Result<std::vector<std::string>> position_parts(std::string_view owner) const override;
   bool is_nearly_full() const override;
+  Result<std::uint64_t> damaged_positions(std::string_view) const override {
+    return damaged_positions_;
+  }
+  void set_damaged_positions(std::uint64_t count) { damaged_positions_ = count; }
   Result<buffer::CommitReport> commit(const buffer::CommitRequest& request) override;
   bool has_pending_trims() const override;
   Result<std::vector<buffer::Row>> rows_after(buffer::Priority, std::uint64_t,
@@ -100,6 +104,7 @@ class RecordingStore final : public buffer::Store {
   std::deque<Errc> failures_;
   std::size_t attempts_ = 0;
   std::atomic<std::uint64_t> group_bytes_{0};
+  std::atomic<std::uint64_t> damaged_positions_{0};
   bool is_nearly_full_ = false;
   bool has_pending_trims_ = false;
   bool open_fails_ = false;

@@ -22,6 +22,7 @@ namespace penstock::buffer {
 namespace {
 
 constexpr std::size_t recent_rows = 64;
+constexpr std::size_t recent_list_bytes = 1 << 20;
 // Damage can send LMDB round in circles, which takes the processor's time; a slow disk takes none.
 constexpr std::uint64_t processor_seconds_max = 60;
 constexpr std::uint64_t slow_processor_bytes_per_s = 4 << 20;
@@ -82,7 +83,15 @@ class Teller {
   std::string waiting_;
 };
 
-Result<void> walk_rows(Txn& txn, Table table, CheckDepth depth) {
+/// Whether the counters are from before this sound row: numbers would be used again.
+bool is_newer(const Counters& counters, std::uint32_t epoch, Table table, const Cursor& cursor) {
+  const auto decode = table == Table::parked ? &decode_parked_key : &decode_row_key;
+  const auto row = decode(cursor.key());
+  return row && row->key.id >= counters.next_id &&
+         decode_row(epoch, table, cursor.key(), row->kind, cursor.value());
+}
+
+Result<void> walk_rows(Txn& txn, Table table, const State& state, CheckDepth depth) {
   if (!txn.has(table)) return {};
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table));
   const bool is_all = depth == CheckDepth::all;
@@ -90,6 +99,9 @@ Result<void> walk_rows(Txn& txn, Table table, CheckDepth depth) {
   std::uint64_t hash = 0;
   for (std::size_t i = 0; found && (is_all || i < recent_rows); ++i) {
     hash ^= hash_of(cursor.value());  // reads every page of it
+    if (is_newer(state.counters, state.identity.epoch, table, cursor)) {
+      return Error{Errc::corrupt, "its counters are older than its rows"};
+    }
     PENSTOCK_TRY_ASSIGN(found, is_all ? cursor.next() : cursor.previous());
   }
   volatile std::uint64_t sink = hash;
@@ -121,6 +133,17 @@ Result<void> tell_positions(Txn& txn, std::uint32_t epoch, Teller& teller) {
   return {};
 }
 
+/// Damaged sizes would let the buffer look full for ever; damaged lists would give pages away that
+/// are in use.
+Result<void> check_pages(Env& env, CheckDepth depth) {
+  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_read());
+  PENSTOCK_TRY(txn.check_free_list(depth == CheckDepth::all ? SIZE_MAX : recent_list_bytes));
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t pages, txn.pages());
+  if (pages <= env.file_pages()) return {};
+  return Error{Errc::corrupt,
+               fmt::format("it says that {} of its {} pages are in use", pages, env.file_pages())};
+}
+
 /// What can be read comes first, so that it is told even if the rest ends the child.
 Result<void> look(const std::filesystem::path& file, std::uint64_t map_bytes, CheckDepth depth,
                   Teller& teller) {
@@ -143,9 +166,10 @@ Result<void> look(const std::filesystem::path& file, std::uint64_t map_bytes, Ch
   {
     PENSTOCK_TRY_ASSIGN(Txn txn, env->begin_read());
     for (const Table table : {Table::high, Table::normal, Table::low, Table::parked}) {
-      PENSTOCK_TRY(walk_rows(txn, table, depth));
+      PENSTOCK_TRY(walk_rows(txn, table, state, depth));
     }
   }
+  PENSTOCK_TRY(check_pages(*env, depth));
   return try_write(*env);
 }
 

@@ -128,6 +128,30 @@ Result<std::uint64_t> Txn::pages_freed_last() {
   return std::uint64_t{number == mdb_txn_id(txn_.get()) ? length : 0};
 }
 
+Result<void> Txn::check_free_list(std::size_t bytes_max) {
+  const std::uint64_t pages = env_->file_pages();
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open_free_list(*this));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.first());
+  for (std::size_t bytes = 0; found && bytes < bytes_max; bytes += cursor.value().size()) {
+    // LMDB: the key is a transaction's number; the value a list's length and page numbers that
+    // fall.
+    const std::string_view value = cursor.value();
+    std::size_t length = 0;
+    if (value.size() >= sizeof length) std::memcpy(&length, value.data(), sizeof length);
+    bool is_sound = cursor.key().size() == sizeof length && length < value.size() / sizeof length;
+    std::size_t before = pages;
+    for (std::size_t i = 1; is_sound && i <= length; ++i) {
+      std::size_t number = 0;
+      std::memcpy(&number, value.data() + i * sizeof number, sizeof number);
+      is_sound = number > 1 && number < before;
+      before = number;
+    }
+    if (!is_sound) return Error{Errc::corrupt, "the list of free pages is damaged"};
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  }
+  return {};
+}
+
 bool Txn::has(Table table) const { return env_->tables_[index_of(table)] != 0; }
 
 Result<std::uint64_t> Txn::entries(Table table) {

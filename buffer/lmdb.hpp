@@ -42,6 +42,9 @@ class Txn {
   Result<std::uint64_t> pages_freed_last();
   Result<std::uint64_t> entries(Table table);  ///< 0 if there is no such table
   /// Files made before parking have no table for it.
+  /// Whether LMDB's list of free pages, as far as its next commits use it, names pages that can be;
+  /// reads about bytes_max of it. corrupt: it does not.
+  Result<void> check_free_list(std::size_t bytes_max);
   bool has(Table table) const;
 
   /// Durable when it returns ok. Any error: the outcome is unknown, and the environment must be

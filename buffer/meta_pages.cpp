@@ -14,6 +14,7 @@ namespace penstock::buffer {
 namespace {
 
 constexpr std::uint32_t lmdb_magic = 0xBEEFC0DE;
+constexpr std::uint32_t lmdb_version = 1;     // of LMDB 0.9
 constexpr std::size_t page_bytes_min = 4096;  // no Linux has smaller pages
 constexpr std::size_t page_bytes_max = 65536;
 
@@ -23,7 +24,8 @@ struct Offsets {
   std::size_t word;
   constexpr std::size_t magic() const { return word + 8; }
   constexpr std::size_t page_size() const { return magic() + 8 + 2 * word; }
-  constexpr std::size_t transaction() const { return page_size() + 2 * (8 + 5 * word) + word; }
+  constexpr std::size_t last_page() const { return page_size() + 2 * (8 + 5 * word); }
+  constexpr std::size_t transaction() const { return last_page() + word; }
   constexpr std::size_t end() const { return transaction() + word; }
 };
 constexpr Offsets own{sizeof(void*)};
@@ -42,8 +44,16 @@ std::uint32_t magic_of(const Head& head, Offsets offsets) {
   return load_le<std::uint32_t>(head.data() + offsets.magic());
 }
 
+std::uint32_t version_of(const Head& head) {
+  return load_le<std::uint32_t>(head.data() + own.magic() + 4);
+}
+
 std::uint64_t transaction_of(const Head& head) {
   return load_le<std::size_t>(head.data() + own.transaction());
+}
+
+std::uint64_t last_page_of(const Head& head) {
+  return load_le<std::size_t>(head.data() + own.last_page());
 }
 
 Error damaged(const std::filesystem::path& file, std::string_view what) {
@@ -72,12 +82,21 @@ Result<void> check_meta_pages(const std::filesystem::path& file) {
   }
   PENSTOCK_TRY_ASSIGN(const Head second, read_head(fd.get(), file, page_bytes));
   if (magic_of(second, own) != lmdb_magic) return damaged(file, "its second header is damaged");
+  // Of another LMDB both would be.
+  if ((version_of(first) == lmdb_version) != (version_of(second) == lmdb_version)) {
+    return damaged(file, "the version in one of its headers is damaged");
+  }
   // Transactions write the two in turn, each with its number: even ones the first, odd the second.
   const std::uint64_t even = transaction_of(first);
   const std::uint64_t odd = transaction_of(second);
   if (even % 2 != 0 || odd % 2 != 1 || (even + 1 != odd && odd + 1 != even)) {
     return damaged(
         file, fmt::format("its headers do not fit together (transactions {} and {})", even, odd));
+  }
+  // LMDB would ask for so large a map.
+  const std::uint64_t last_page = last_page_of(even > odd ? first : second);
+  if (last_page / page_bytes_max > static_cast<std::uint64_t>(info.st_size)) {
+    return damaged(file, fmt::format("its last page, number {}, cannot be", last_page));
   }
   return {};
 }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "agent/base/bytes.hpp"
 #include "buffer/crash_marker.hpp"
 #include "buffer/fair_lock.hpp"
 #include "buffer/file.hpp"
@@ -113,6 +114,48 @@ TEST_CASE_METHOD(CheckFixture, "no header can be changed so that an older commit
     store.reset();
     fs::remove_all(report.set_aside);
   }
+}
+
+TEST_CASE_METHOD(CheckFixture, "a header whose numbers cannot be is damage, not a reason to wait") {
+  struct Place {
+    const char* name;
+    std::size_t at;
+  };
+  // LMDB 0.9, mdb.c: MDB_meta. The last byte of a number makes it absurd.
+  constexpr std::size_t word = sizeof(void*);
+  constexpr std::size_t magic = word + 8;
+  constexpr std::size_t tables = magic + 8 + 2 * word;
+  constexpr std::size_t last_page = tables + 2 * (8 + 5 * word);
+  const auto place =
+      GENERATE(Place{"LMDB's version", magic + 4}, Place{"pages in use", tables + 8 + word - 1},
+               Place{"its last page", last_page + word - 1});
+  INFO(place.name);
+  made(5);
+  const bool is_first = load_le<std::size_t>(read_file(file()).data() + transaction_offset) >
+                        load_le<std::size_t>(read_file(file()).data() + page + transaction_offset);
+  change((is_first ? 0 : page) + place.at, [](char c) { return static_cast<char>(c ^ 0x20); });
+  open();
+  CHECK(report.reason == "quarantined");
+}
+
+TEST_CASE_METHOD(CheckFixture, "a list of free pages that names pages in use is damage") {
+  made(40);
+  const std::string sound = read_file(file());
+  // A list's length, then page numbers that fall: a longer one is not in the file's other pages.
+  std::size_t changed = 0;
+  for (std::size_t at = 2 * page; at + 24 <= sound.size(); at += sizeof(std::size_t)) {
+    const auto number = [&](std::size_t i) {
+      return load_le<std::size_t>(sound.data() + at + i * sizeof(std::size_t));
+    };
+    if (number(0) < 2 || number(0) > 40 || number(1) >= sound.size() / page) continue;
+    if (number(2) < 2 || number(2) >= number(1)) continue;
+    change(at + 2 * sizeof(std::size_t) + 1, [](char c) { return static_cast<char>(c ^ 0x40); });
+    ++changed;
+  }
+  REQUIRE(changed > 0);
+  const Checked checked = check(CheckDepth::recent);
+  CHECK_FALSE(checked.is_sound);
+  CHECK_THAT(checked.problem, Contains("list of free pages"));
 }
 
 TEST_CASE_METHOD(CheckFixture, "a page far back is looked at after a crash only") {

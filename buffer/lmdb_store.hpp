@@ -145,6 +145,7 @@ class LmdbStore final : public Store, private Parking {
       const std::function<void(std::uint64_t, std::uint64_t)>& progress);
   std::uint64_t file_bytes() const;
   Result<Txn> begin_read() const;
+  bool is_whole(const DecodedKey& row, Table table, const Cursor& cursor) const;
   Result<void> visit_positions(std::string_view prefix,
                                const std::function<void(const PositionRecord*)>& visit) const;
   Result<std::vector<Row>> read_rows(Priority priority, std::uint64_t after_id,

@@ -58,11 +58,19 @@ Result<std::vector<Row>> LmdbStore::read_parked(std::uint32_t stream_id, std::ui
     PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::parked));
     const Stream* stream = streams_.find(stream_id);
     std::size_t bytes = 0;
+    std::uint64_t last_id = after_id;
     PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_parked_key(stream_id, after_id + 1))));
     while (found) {
       const auto decoded = decode_parked_key(cursor.key());
       if (!decoded || decoded->key.stream_id != stream_id) break;
-      if (decoded->key.id > durable_id_) break;
+      const std::uint64_t id = decoded->key.id;
+      if (id > durable_id_ && is_whole(*decoded, Table::parked, cursor)) break;
+      if (id <= last_id || id > durable_id_) {
+        // Out of order: its key is damaged.
+        PENSTOCK_TRY_ASSIGN(found, cursor.next());
+        continue;
+      }
+      last_id = id;
       bytes += cursor.value().size();
       if (!rows.empty() && bytes > bytes_max) break;
       Row& row = rows.emplace_back();

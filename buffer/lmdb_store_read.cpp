@@ -68,6 +68,10 @@ Result<std::vector<Row>> LmdbStore::peek_after(Priority priority, std::uint64_t 
   return read_rows(priority, after_id, bytes_max, false);
 }
 
+bool LmdbStore::is_whole(const DecodedKey& row, Table table, const Cursor& cursor) const {
+  return decode_row(epoch_, table, cursor.key(), row.kind, cursor.value()).has_value();
+}
+
 Result<std::vector<Row>> LmdbStore::read_rows(Priority priority, std::uint64_t after_id,
                                               std::size_t bytes_max, bool pins) const {
   std::vector<Row> rows;
@@ -77,12 +81,17 @@ Result<std::vector<Row>> LmdbStore::read_rows(Priority priority, std::uint64_t a
     PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, table_of(priority)));
     const std::uint64_t durable = durable_id_;
     std::size_t bytes = 0;
+    std::uint64_t last_id = after_id;
     PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_key_from(after_id + 1))));
     while (found) {
       const auto decoded = decode_row_key(cursor.key());
       const std::string_view value = cursor.value();
-      if (decoded && decoded->key.id > durable) break;
-      if (decoded) {
+      if (decoded && decoded->key.id > durable && is_whole(*decoded, table_of(priority), cursor)) {
+        break;
+      }
+      // A key out of order is damaged: what it says is not passed on, and nothing stops at it.
+      if (decoded && decoded->key.id > last_id && decoded->key.id <= durable) {
+        last_id = decoded->key.id;
         bytes += value.size();
         if (!rows.empty() && bytes > bytes_max) break;
         Row& row = rows.emplace_back();

@@ -237,6 +237,24 @@ TEST_CASE_METHOD(OpenFixture, "a damaged row is told, the others are read") {
   CHECK_THAT(verified->problems[0], Contains("numbers 0 to 4"));
 }
 
+TEST_CASE_METHOD(OpenFixture, "a key with an impossible id stops neither reading nor trimming") {
+  made();
+  {
+    auto env = Env::open(file(), map_bytes, false);
+    auto txn = (*env)->begin_write();
+    const std::string value(100, 'x');
+    const RowKeyBytes key = encode_row_key({std::uint64_t{1} << 40, 1, 0, 5}, RowKind::batch);
+    REQUIRE(txn->put(Table::normal, view(key), value).ok());
+    REQUIRE(txn->commit().ok());
+  }
+  open();
+  for (const Row& row : rows()) CHECK_FALSE(row.is_damaged);
+  store->acknowledge(store->generation(), Priority::normal, store->durable_id());
+  commit(Request());
+  CHECK(rows().empty());
+  CHECK(store->stats().rows == 0);
+}
+
 TEST_CASE_METHOD(OpenFixture, "a damaged position is an error of its own") {
   made();
   change_value(Table::state, "p", 1);

@@ -81,6 +81,7 @@ struct UpstreamSettings {
   std::uint32_t in_flight_max = 8;
   std::vector<std::string> receivers;  ///< empty: the broker's acknowledgement is enough
   double rate_limit_bytes_per_s = 0;   ///< 0: off
+  std::uint8_t qos = 1;                ///< of data
   std::chrono::microseconds keep_alive{};
   std::chrono::microseconds ack_timeout{};
   std::chrono::microseconds failover_after{};

@@ -214,6 +214,15 @@ void Checks::check_receivers(const Section& upstream) {
   }
 }
 
+void Checks::check_qos(const Section& upstream) {
+  if (!is_good(upstream, "qos") || !is_good(upstream, "ack") || upstream.integer("qos") != 0)
+    return;
+  if (upstream.text("ack") == "receiver") return;
+  warn(code::weaker, upstream, "qos",
+       "with \"qos: 0\" what was on its way when a connection ends is lost, and nothing tells",
+       "write qos: 1, or have receivers acknowledge with ack: receiver");
+}
+
 void Checks::check_security(const Section& upstream, const std::vector<BrokerAddress>& brokers) {
   const Section tls = upstream.section("tls");
   const bool has_tls_broker =
@@ -259,6 +268,7 @@ void Checks::check_upstream(const Section& upstream) {
   const std::vector<BrokerAddress> brokers = check_brokers(upstream);
   check_topics(upstream);
   check_receivers(upstream);
+  check_qos(upstream);
   check_security(upstream, brokers);
 }
 

@@ -34,6 +34,7 @@ class Checks {
   std::vector<BrokerAddress> check_brokers(const Section& upstream);
   void check_topics(const Section& upstream);
   void check_receivers(const Section& upstream);
+  void check_qos(const Section& upstream);
   void check_security(const Section& upstream, const std::vector<BrokerAddress>& brokers);
 
   Diagnostics& diagnostics_;

@@ -43,6 +43,7 @@ inline constexpr const char* refused_option = "C060";  // by the connector that 
 inline constexpr const char* insecure = "W001";
 inline constexpr const char* without_effect = "W002";
 inline constexpr const char* unusable_file = "W003";
+inline constexpr const char* weaker = "W004";
 inline constexpr const char* warned_option = "W060";
 
 }  // namespace penstock::config::code

@@ -272,6 +272,7 @@ class Loader {
     settings.in_flight_max = static_cast<std::uint32_t>(upstream.integer("in_flight"));
     if (upstream.text("ack") == "receiver") settings.receivers = upstream.text_list("receivers");
     settings.rate_limit_bytes_per_s = upstream.rate("rate_limit");
+    settings.qos = static_cast<std::uint8_t>(upstream.integer("qos"));
     settings.keep_alive = upstream.duration("keep_alive");
     settings.ack_timeout = upstream.duration("ack_timeout");
     const Section failover = upstream.section("failover");

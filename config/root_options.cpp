@@ -190,6 +190,13 @@ constexpr Option upstream_options[] = {
      .type = OptionType::section,
      .doc = "For brokers with `mqtts://` or `wss://`; TLS 1.2 or newer",
      .children = tls_options},
+    {.name = "qos",
+     .type = OptionType::integer,
+     .doc = "Quality of service of data. 0 is weaker: the broker acknowledges nothing, so what was "
+            "on its way when a connection ends is lost and nothing tells, unless `ack: receiver`",
+     .default_text = "1",
+     .min = "0",
+     .max = "1"},
     {.name = "prefix",
      .type = OptionType::text,
      .doc = "First level of every topic",

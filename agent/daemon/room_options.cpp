@@ -108,6 +108,7 @@ forward::ForwardOptions forward_options(const config::AgentConfig& config,
   options.in_flight_max = upstream.in_flight_max;
   options.receivers = upstream.receivers;
   options.rate_limit_bytes_per_s = static_cast<std::uint64_t>(upstream.rate_limit_bytes_per_s);
+  options.qos = upstream.qos;
   options.keep_alive = std::chrono::duration_cast<std::chrono::seconds>(upstream.keep_alive);
   options.ack_timeout = upstream.ack_timeout;
   options.failover_after = upstream.failover_after;

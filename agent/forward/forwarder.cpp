@@ -229,6 +229,7 @@ void Forwarder::perform(const Connect& action) {
   if (options_.tells_status) {
     connect.will = {encoder_.status_topic(), status_payload(false, action.connection)};
   }
+  connect.qos = options_.qos;
   connect.keep_alive = options_.keep_alive;
   connect.timeout = options_.connect_timeout;
   if (options_.credentials) {

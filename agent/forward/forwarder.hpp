@@ -56,6 +56,7 @@ struct ForwardOptions {
   std::vector<std::string> receivers;        ///< that have to verify what the broker acknowledged
   std::uint32_t in_flight_max = 8;           ///< 1 … 16
   std::uint64_t rate_limit_bytes_per_s = 0;  ///< 0: off
+  std::uint8_t qos = 1;  ///< of data; 0: acknowledged once it is written to the socket
   std::chrono::seconds keep_alive{60};
   std::chrono::microseconds ack_timeout{30'000'000};
   std::chrono::microseconds failover_after{20'000'000};

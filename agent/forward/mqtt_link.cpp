@@ -266,9 +266,10 @@ Result<void> MqttLink::publish(std::uint64_t message, OutgoingMessage outgoing) 
   if (!connection_ || !connection_->client) return Error{Errc::unavailable, "not connected"};
   try {
     const bool is_v5 = connection_->options.protocol == Protocol::v5;
+    const int qos = outgoing.is_retained ? 1 : connection_->options.qos;
     auto paho_message = mqtt::message::create(
         mqtt::string_ref(std::move(outgoing.topic)), mqtt::binary_ref(std::move(outgoing.payload)),
-        1, outgoing.is_retained, is_v5 ? paho::properties_of(outgoing) : mqtt::properties());
+        qos, outgoing.is_retained, is_v5 ? paho::properties_of(outgoing) : mqtt::properties());
     if (connection_->first_message == 0) connection_->first_message = message;
     void* const context =
         reinterpret_cast<void*>(static_cast<std::uintptr_t>(message - connection_->first_message));

@@ -56,8 +56,8 @@ class MqttLink {
   /// each wake.
   std::vector<LinkEvent> take_events();
 
-  /// QoS 1. At most in_flight_max may be unacknowledged. unavailable: not connected; `down`
-  /// follows.
+  /// At most in_flight_max may be unacknowledged; with QoS 0 a message is acknowledged when it is
+  /// written. What is retained goes with QoS 1. unavailable: not connected; `down` follows.
   Result<void> publish(std::uint64_t message, OutgoingMessage outgoing);
 
   /// QoS 1; what comes are events of the kind `message`, of each topic the last one only and none

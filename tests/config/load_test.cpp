@@ -212,6 +212,11 @@ TEST_CASE("warnings do not stop anything", "[config]") {
       "upstream:\n  brokers: [mqtt://127.0.0.1, mqtts://b]\n  user: u\n"
       "  password: {env: PENSTOCK_T_PASSWORD}\n  tls: {ca: /x}\n");
   CHECK(local.diagnostics.all().empty());
+  const Run weaker("upstream: {brokers: mqtt://b, qos: 0}\n");
+  CHECK(weaker.is_ok());
+  CHECK_THAT(weaker.text(), Catch::Contains("warning[W004]"));
+  const Run verified("upstream: {brokers: mqtt://b, qos: 0, ack: receiver, receivers: a}\n");
+  CHECK(verified.diagnostics.all().empty());
 }
 
 TEST_CASE("default paths", "[config]") {

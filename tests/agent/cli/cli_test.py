@@ -3,6 +3,7 @@
 
 tests/agent/cli/cli_test.py PENSTOCK [-k PATTERN]
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -439,13 +440,33 @@ class Upstream(Case):
         self.assertEqual(1, done.stderr.count("a.log"), done.stderr)
 
 
+def identity_checksum(epoch, body):
+    """As docs/buffer-format.md has it: seeded with the record's place, the epoch and the key "i" of the table 0."""
+    xxh = ctypes.CDLL("libxxhash.so.0")
+    xxh.XXH3_64bits.restype = xxh.XXH3_64bits_withSeed.restype = ctypes.c_uint64
+    place = struct.pack("<IB", epoch, 0) + b"i"
+    seed = xxh.XXH3_64bits(place, ctypes.c_size_t(len(place)))
+    return struct.pack("<Q", xxh.XXH3_64bits_withSeed(body, ctypes.c_size_t(len(body)), ctypes.c_uint64(seed)))
+
+
 def patch_format_version(file, epoch):
-    """Raises the format version in the identity record (docs/buffer-format.md): u32 version, u32 epoch."""
+    """Raises the format version in the identity record, and seals it again, as a newer penstock would have written it."""
     content = file.read_bytes()
     number = int(epoch, 16)
-    patched = content.replace(struct.pack("<II", 2, number), struct.pack("<II", 3, number))
-    file.write_bytes(patched)
-    return patched != content
+    old, new = (struct.pack("<II", version, number) for version in (2, 3))
+    found = 0
+    at = content.find(old)
+    while at >= 0:
+        for end in range(at + len(old), at + 256):  # its texts make its length
+            body = content[at:end]
+            if content[end:end + 8] == identity_checksum(number, body):
+                body = new + body[len(old):]
+                content = content[:at] + body + identity_checksum(number, body) + content[end + 8:]
+                found += 1
+                break
+        at = content.find(old, at + 1)
+    file.write_bytes(content)
+    return found > 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@
 #include <cstring>
 #include <thread>
 
+#include "agent/base/log.hpp"
+
 namespace penstock::buffer {
 namespace {
 
@@ -142,14 +144,21 @@ bool is_orphaned(int lock_fd) {
 }
 
 /// 0 or the errno. A killed agent's child keeps the lock from its fork to its exec, or to its end:
-/// it is waited for.
-int lock_patiently(int fd) {
+/// it is waited for, and the wait is told when it begins: whoever started an agent sees why it is
+/// silent.
+int lock_patiently(int fd, const fs::path& path) {
   using namespace std::chrono;
   const auto until = steady_clock::now() + orphan_patience;
-  for (;;) {
+  for (bool is_told = false;; is_told = true) {
     if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
     if (errno != EWOULDBLOCK) return errno;
     if (!is_orphaned(fd) || steady_clock::now() >= until) return EWOULDBLOCK;
+    if (!is_told) {
+      Log("buffer").warn(
+          "event=buffer_held path={} pid={} text=\"the agent that took it is gone from here, and a "
+          "child of it or another container has the buffer: waiting up to {} s for it\"",
+          penstock::quoted(path.string()), holder_of(fd), orphan_patience.count());
+    }
     std::this_thread::sleep_for(10ms);
   }
 }
@@ -157,7 +166,7 @@ int lock_patiently(int fd) {
 Result<UniqueFd> take_lock(const fs::path& path) {
   UniqueFd fd(::open((path / "LOCK").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.is_open()) return denied(path, errno);
-  if (const int code = lock_patiently(fd.get()); code != 0) {
+  if (const int code = lock_patiently(fd.get(), path); code != 0) {
     if (code != EWOULDBLOCK) return errno_error(fmt::format("lock {}/LOCK", path.string()), code);
     return Error{Errc::unavailable, fmt::format("another agent (pid {}) is using the buffer {}",
                                                 holder_of(fd.get()), path.string())};

@@ -1,5 +1,6 @@
 // What is found at start: leftovers, other owners, damage, and things that are not ours.
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -334,7 +335,7 @@ TEST_CASE("the map leaves room for deletes, and fits the addresses of the machin
   CHECK(map_bytes_for(largest, sizes.address_bits) > largest);
 }
 
-TEST_CASE_METHOD(OpenFixture, "a child that outlives a killed agent for a moment is waited for") {
+TEST_CASE_METHOD(OpenFixture, "a child that outlives a killed agent is waited for, and told of") {
   made();
   const pid_t gone = ::fork();
   if (gone == 0) ::_exit(0);
@@ -343,13 +344,25 @@ TEST_CASE_METHOD(OpenFixture, "a child that outlives a killed agent for a moment
   const std::string pid = std::to_string(gone) + "\n";
   REQUIRE(::write(lock.get(), pid.data(), pid.size()) == static_cast<ssize_t>(pid.size()));
   REQUIRE(::flock(lock.get(), LOCK_EX) == 0);
-  std::thread child([&lock] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const UniqueFd log(ends[0]);
+  UniqueFd to_log(ends[1]);
+  const UniqueFd terminal(::dup(STDERR_FILENO));
+  REQUIRE(::dup2(to_log.get(), STDERR_FILENO) == STDERR_FILENO);
+  char said[1024] = {};
+  // It lets go when the wait was told, so nothing depends on who is faster.
+  std::thread child([&] {
+    pollfd line{log.get(), POLLIN, 0};
+    if (::poll(&line, 1, 4'000) == 1 && ::read(log.get(), said, sizeof said - 1) < 0) said[0] = 0;
     lock.reset();
   });
-  open();
+  const auto opened = try_open();
   child.join();
-  CHECK(rows().size() == 2);
+  ::dup2(terminal.get(), STDERR_FILENO);
+  CHECK_THAT(said, Contains("event=buffer_held") && Contains("pid=" + std::to_string(gone)) &&
+                       Contains("waiting up to 5 s"));
+  REQUIRE(opened.ok());
 }
 
 TEST_CASE_METHOD(OpenFixture, "blocks are reserved when there is room for them") {

@@ -264,12 +264,13 @@ void Checks::check_security(const Section& upstream, const std::vector<BrokerAdd
   }
 }
 
-void Checks::check_upstream(const Section& upstream) {
+void Checks::check_upstream(const Section& upstream, std::size_t id_bytes) {
   const std::vector<BrokerAddress> brokers = check_brokers(upstream);
   check_topics(upstream);
   check_receivers(upstream);
   check_qos(upstream);
   check_security(upstream, brokers);
+  check_preset(upstream, brokers, id_bytes);
 }
 
 }  // namespace penstock::config

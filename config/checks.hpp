@@ -23,7 +23,8 @@ class Checks {
   /// max_share of the section, which has one; at least what a commit of small batches takes.
   void check_share(const Section& section, std::uint64_t max_size);
   void check_buffer(const Section& buffer);
-  void check_upstream(const Section& upstream);
+  /// `id_bytes`: the length of the device's id, which is part of topics.
+  void check_upstream(const Section& upstream, std::size_t id_bytes);
 
  private:
   bool is_good(const Section& section, std::string_view name) const;
@@ -36,6 +37,9 @@ class Checks {
   void check_receivers(const Section& upstream);
   void check_qos(const Section& upstream);
   void check_security(const Section& upstream, const std::vector<BrokerAddress>& brokers);
+  void check_preset(const Section& upstream, const std::vector<BrokerAddress>& brokers,
+                    std::size_t id_bytes);
+  void check_preset_brokers(const Section& upstream, const std::vector<BrokerAddress>& brokers);
 
   Diagnostics& diagnostics_;
   std::set<std::string, std::less<>> bad_paths_;

@@ -37,6 +37,7 @@ inline constexpr const char* bad_tag = "C051";
 inline constexpr const char* bad_broker = "C052";
 inline constexpr const char* bad_topic = "C053";
 inline constexpr const char* inconsistent = "C054";
+inline constexpr const char* beyond_preset = "C055";
 
 inline constexpr const char* refused_option = "C060";  // by the connector that the option is for
 

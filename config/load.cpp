@@ -187,7 +187,9 @@ class Loader {
     fill_buffer(buffer, config.buffer);
     if (const Node* written = root_->find("upstream")) {
       const Section upstream = section("upstream");
-      if (written->kind == Node::Kind::map) checks.check_upstream(upstream);
+      if (written->kind == Node::Kind::map) {
+        checks.check_upstream(upstream, config.agent.id.size());
+      }
       fill_upstream(upstream, config.upstream.emplace());
     }
     const Node* connectors = root_->find("connectors");

@@ -11,6 +11,7 @@ constexpr std::string_view full_policies[] = {"auto", "block", "drop_oldest", "d
 constexpr std::string_view priorities[] = {"high", "normal", "low"};
 constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
 constexpr std::string_view compressions[] = {"none", "zstd", "gzip"};
+constexpr std::string_view presets[] = {"none", "aws_iot"};
 constexpr std::string_view acks[] = {"broker", "receiver"};
 constexpr std::string_view formats[] = {"json", "ndjson", "influx", "cbor"};
 
@@ -172,6 +173,11 @@ constexpr Option upstream_options[] = {
             "(WebSocket; the path is `/mqtt` unless given), the preferred one first",
      .is_required = true,
      .example = "[\"mqtt://127.0.0.1:1883\"]"},
+    {.name = "preset",
+     .type = OptionType::choice,
+     .doc = "Whose limits `penstock check` knows: `aws_iot` is AWS IoT Core",
+     .default_text = "none",
+     .choices = presets},
     {.name = "protocol",
      .type = OptionType::choice,
      .doc = "MQTT version; auto: 5, or 3.1.1 with a broker that does not speak 5",

@@ -86,6 +86,11 @@ struct UpstreamSettings {
   std::chrono::microseconds ack_timeout{};
   std::chrono::microseconds failover_after{};
   std::chrono::microseconds back_to_first{};
+  // What only a preset changes.
+  bool has_one_topic = false;          ///< of this device: no status, no last will
+  bool has_one_client_id = false;      ///< the broker takes no other than client_id
+  bool password_is_user = false;       ///< it is sent as the user name, and no password
+  std::uint64_t packet_bytes_max = 0;  ///< 0: what the broker tells
 };
 
 struct ConnectorEntry {

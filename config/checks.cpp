@@ -8,6 +8,7 @@
 #include "agent/base/wire.hpp"
 #include "config/broker.hpp"
 #include "config/codes.hpp"
+#include "config/preset.hpp"
 #include "config/quantity.hpp"
 #include "config/topic.hpp"
 #include "config/yaml.hpp"
@@ -250,7 +251,7 @@ void Checks::check_security(const Section& upstream, const std::vector<BrokerAdd
          "\"tls\" has no effect: no broker is mqtts:// or wss://", "");
   }
   if (!upstream.has("password") || !is_good(upstream, "password")) return;
-  if (!upstream.has("user") && upstream.text("protocol") != "5") {
+  if (!upstream.has("user") && upstream.text("protocol") != "5" && !makes_user(upstream)) {
     report(code::inconsistent, upstream, "password",
            {"a password needs a user",
             "MQTT 3.1.1 knows no password alone: give user, or protocol: 5", ""});
@@ -264,13 +265,13 @@ void Checks::check_security(const Section& upstream, const std::vector<BrokerAdd
   }
 }
 
-void Checks::check_upstream(const Section& upstream, std::size_t id_bytes) {
+void Checks::check_upstream(const Section& upstream, std::string_view id) {
   const std::vector<BrokerAddress> brokers = check_brokers(upstream);
   check_topics(upstream);
   check_receivers(upstream);
   check_qos(upstream);
   check_security(upstream, brokers);
-  check_preset(upstream, brokers, id_bytes);
+  check_preset(upstream, brokers, id);
 }
 
 }  // namespace penstock::config

@@ -1,6 +1,9 @@
 // What option tables cannot say: values that must fit to each other, names, addresses, topics.
 #pragma once
 
+#include <chrono>
+#include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -23,8 +26,8 @@ class Checks {
   /// max_share of the section, which has one; at least what a commit of small batches takes.
   void check_share(const Section& section, std::uint64_t max_size);
   void check_buffer(const Section& buffer);
-  /// `id_bytes`: the length of the device's id, which is part of topics.
-  void check_upstream(const Section& upstream, std::size_t id_bytes);
+  /// `id`: the device's, which is part of topics.
+  void check_upstream(const Section& upstream, std::string_view id);
 
  private:
   bool is_good(const Section& section, std::string_view name) const;
@@ -38,8 +41,24 @@ class Checks {
   void check_qos(const Section& upstream);
   void check_security(const Section& upstream, const std::vector<BrokerAddress>& brokers);
   void check_preset(const Section& upstream, const std::vector<BrokerAddress>& brokers,
-                    std::size_t id_bytes);
-  void check_preset_brokers(const Section& upstream, const std::vector<BrokerAddress>& brokers);
+                    std::string_view id);
+  void check_aws_iot(const Section& upstream, const std::vector<BrokerAddress>& brokers,
+                     std::size_t id_bytes);
+  void check_azure_iot_hub(const Section& upstream, const std::vector<BrokerAddress>& brokers,
+                           std::string_view id);
+  void check_thingsboard(const Section& upstream, const std::vector<BrokerAddress>& brokers);
+  void exceeds(const Section& section, std::string_view name, std::string message,
+               std::string help);
+  void check_batch_bytes(const Section& upstream, std::uint64_t bytes_max,
+                         std::string_view bytes_text, std::string_view limit);
+  void check_keep_alive(const Section& upstream, std::chrono::seconds min, std::chrono::seconds max,
+                        std::string_view limit, std::string_view range);
+  /// What needs topics of its own.
+  void check_fixed_topic(const Section& upstream, std::string_view who, std::string_view topic);
+  /// fault_of: nullopt for a broker that can be the cloud's.
+  void check_preset_brokers(
+      const Section& upstream, const std::vector<BrokerAddress>& brokers,
+      const std::function<std::optional<Fault>(const BrokerAddress&)>& fault_of);
 
   Diagnostics& diagnostics_;
   std::set<std::string, std::less<>> bad_paths_;

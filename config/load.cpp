@@ -14,6 +14,7 @@
 #include "config/checks.hpp"
 #include "config/codes.hpp"
 #include "config/files.hpp"
+#include "config/preset.hpp"
 #include "config/quantity.hpp"
 #include "config/secret.hpp"
 #include "config/shown.hpp"
@@ -188,9 +189,10 @@ class Loader {
     if (const Node* written = root_->find("upstream")) {
       const Section upstream = section("upstream");
       if (written->kind == Node::Kind::map) {
-        checks.check_upstream(upstream, config.agent.id.size());
+        checks.check_upstream(upstream, config.agent.id);
       }
       fill_upstream(upstream, config.upstream.emplace());
+      apply_preset(upstream, config.agent.id, *config.upstream);
     }
     const Node* connectors = root_->find("connectors");
     if (connectors == nullptr || connectors->kind != Node::Kind::map) return;

@@ -11,9 +11,9 @@ constexpr std::string_view full_policies[] = {"auto", "block", "drop_oldest", "d
 constexpr std::string_view priorities[] = {"high", "normal", "low"};
 constexpr std::string_view protocols[] = {"auto", "5", "3.1.1"};
 constexpr std::string_view compressions[] = {"none", "zstd", "gzip"};
-constexpr std::string_view presets[] = {"none", "aws_iot"};
+constexpr std::string_view presets[] = {"none", "aws_iot", "azure_iot_hub", "thingsboard"};
 constexpr std::string_view acks[] = {"broker", "receiver"};
-constexpr std::string_view formats[] = {"json", "ndjson", "influx", "cbor"};
+constexpr std::string_view formats[] = {"json", "ndjson", "influx", "cbor", "thingsboard"};
 
 constexpr Option log_options[] = {
     {.name = "level",
@@ -175,7 +175,8 @@ constexpr Option upstream_options[] = {
      .example = "[\"mqtt://127.0.0.1:1883\"]"},
     {.name = "preset",
      .type = OptionType::choice,
-     .doc = "Whose limits `penstock check` knows: `aws_iot` is AWS IoT Core",
+     .doc = "Whose limits `penstock check` knows: those of AWS IoT Core, Azure IoT Hub or "
+            "ThingsBoard; the latter two also fix the topic, and there is no status",
      .default_text = "none",
      .choices = presets},
     {.name = "protocol",
@@ -213,7 +214,8 @@ constexpr Option upstream_options[] = {
      .default_text = "{prefix}/{device}/{kind}/{stream}"},
     {.name = "format",
      .type = OptionType::choice,
-     .doc = "How a batch is written: a JSON array, JSON lines, InfluxDB's line protocol, CBOR",
+     .doc = "How a batch is written: a JSON array, JSON lines, InfluxDB's line protocol, CBOR, or "
+            "the JSON of ThingsBoard's device API",
      .default_text = "json",
      .choices = formats},
     {.name = "compression",

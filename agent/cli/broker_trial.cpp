@@ -57,7 +57,8 @@ void TrialReport::write(daemon::JsonLine& line) const {
 Result<forward::ConnectOptions> trial_options(const forward::ForwardOptions& forward,
                                               std::string_view client_id_suffix) {
   forward::ConnectOptions options;
-  options.client_id = forward.client_id + std::string(client_id_suffix);
+  options.client_id = client_id_of(forward, client_id_suffix);
+  options.packet_bytes_max = forward.packet_bytes_max;
   options.tls = forward.tls;
   options.keep_alive = forward.keep_alive;
   options.timeout = forward.connect_timeout;

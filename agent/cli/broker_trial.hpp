@@ -48,7 +48,8 @@ struct TrialReport {
 };
 
 /// What the running agent would connect with, but under a client id of its own, so that the agent
-/// keeps its connection; without a will. invalid: a secret cannot be read.
+/// keeps its connection (unless the broker takes only one); without a will. invalid: a secret
+/// cannot be read.
 Result<forward::ConnectOptions> trial_options(const forward::ForwardOptions& forward,
                                               std::string_view client_id_suffix);
 

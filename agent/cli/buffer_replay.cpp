@@ -98,7 +98,7 @@ forward::ForwardOptions replay_options(const config::AgentConfig& config,
                                        const buffer::StoreStats& stats) {
   forward::ForwardOptions options = daemon::forward_options(config, *config.upstream, "");
   options.device = stats.device;
-  options.client_id += "-replay-" + stats.epoch;
+  options.client_id = client_id_of(options, "-replay-" + stats.epoch);
   options.tells_status = false;
   return options;
 }
@@ -218,8 +218,12 @@ int run(const BufferFrame& frame, const ReplayOptions& options) {
     return daemon::exit_code_of_open(dir, store.error());
   }
   int code = daemon::exit_ok;
-  if (options.is_dry_run) {
-    const buffer::StoreStats stats = (*store)->stats();
+  const buffer::StoreStats stats = (*store)->stats();
+  if (config.upstream->has_one_topic && stats.device != config.agent.id) {
+    complain(fmt::format("the buffer is of device {}, and this upstream takes data of {} alone",
+                         penstock::quoted(stats.device), penstock::quoted(config.agent.id)));
+    code = daemon::exit_config;
+  } else if (options.is_dry_run) {
     show(frame.globals, dir, stats, stats, true);
   } else {
     code = send(frame.globals, dir, config, **store, *give_up);

@@ -10,7 +10,7 @@ Result<forward::Credentials> read_credentials(const config::UpstreamSettings& up
   credentials.user = upstream.user;
   if (upstream.has_password && upstream.section) {
     PENSTOCK_TRY_ASSIGN(const config::Secret password, upstream.section->secret("password"));
-    credentials.password = password.reveal();
+    (upstream.password_is_user ? credentials.user : credentials.password) = password.reveal();
   }
   if (upstream.tls.has_key_password && upstream.section) {
     PENSTOCK_TRY_ASSIGN(const config::Secret password,
@@ -92,12 +92,14 @@ forward::ForwardOptions forward_options(const config::AgentConfig& config,
   options.protocol = forward::parse_protocol_choice(upstream.protocol);
   options.client_id =
       upstream.client_id.empty() ? "penstock-" + config.agent.id : upstream.client_id;
+  options.has_one_client_id = upstream.has_one_client_id;
   if (!upstream.user.empty() || upstream.has_password || upstream.tls.has_key_password) {
     options.credentials = [upstream] { return read_credentials(upstream); };
   }
   options.tls = {upstream.tls.ca, upstream.tls.cert, upstream.tls.key, upstream.tls.insecure};
   options.tls.alpn = upstream.tls.alpn;
   options.device = config.agent.id;
+  options.tells_status = !upstream.has_one_topic;
   options.boot = boot;
   options.version = PENSTOCK_VERSION;
   options.prefix = upstream.prefix;
@@ -105,6 +107,7 @@ forward::ForwardOptions forward_options(const config::AgentConfig& config,
   options.compression = forward::parse_compression(upstream.compression);
   options.format = forward::parse_format(upstream.format);
   options.tags = tag_names(config);
+  options.packet_bytes_max = upstream.packet_bytes_max;
   options.in_flight_max = upstream.in_flight_max;
   options.receivers = upstream.receivers;
   options.rate_limit_bytes_per_s = static_cast<std::uint64_t>(upstream.rate_limit_bytes_per_s);

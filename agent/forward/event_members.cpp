@@ -3,6 +3,8 @@
 #include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
 
+#include "agent/base/text.hpp"
+
 namespace penstock::forward {
 namespace {
 
@@ -60,6 +62,16 @@ Result<void> read_members(std::string_view event, std::vector<Member>& members) 
   }
   members.resize(collector.count());
   return {};
+}
+
+Result<std::int64_t> time_of(const std::vector<Member>& members) {
+  if (members.size() < opening_count || members[time_at].name != "time" ||
+      members[seq_at].kind != Member::Kind::integer) {
+    return Error{Errc::corrupt, "a stored event does not open as it should"};
+  }
+  const auto time_us = parse_time(members[time_at].text);
+  if (!time_us) return Error{Errc::corrupt, "a stored event has no time"};
+  return *time_us;
 }
 
 }  // namespace penstock::forward

@@ -22,4 +22,10 @@ struct Member {
 /// corrupt: it is none, or a value is nested. Thread: any.
 Result<void> read_members(std::string_view event, std::vector<Member>& members);
 
+/// What the wire contract puts at the front of each event, in this order.
+enum Opening : std::size_t { time_at, device_at, stream_at, epoch_at, seq_at, opening_count };
+
+/// The event's time, in µs since 1970. corrupt: it does not open as it should.
+Result<std::int64_t> time_of(const std::vector<Member>& members);
+
 }  // namespace penstock::forward

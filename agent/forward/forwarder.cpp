@@ -35,6 +35,10 @@ BrainSettings brain_settings(const ForwardOptions& options) {
 
 }  // namespace
 
+std::string client_id_of(const ForwardOptions& options, std::string_view suffix) {
+  return options.has_one_client_id ? options.client_id : options.client_id + std::string(suffix);
+}
+
 /// What wakes the forward thread.
 struct Forwarder::Signal {
   void raise(bool& flag) {
@@ -230,6 +234,7 @@ void Forwarder::perform(const Connect& action) {
     connect.will = {encoder_.status_topic(), status_payload(false, action.connection)};
   }
   connect.qos = options_.qos;
+  connect.packet_bytes_max = options_.packet_bytes_max;
   connect.keep_alive = options_.keep_alive;
   connect.timeout = options_.connect_timeout;
   if (options_.credentials) {

@@ -40,6 +40,7 @@ struct ForwardOptions {
   std::vector<config::BrokerAddress> brokers;  ///< in order of preference, at least one
   ProtocolChoice protocol = ProtocolChoice::automatic;
   std::string client_id;
+  bool has_one_client_id = false;  ///< the broker takes no other: tools cannot be beside the agent
   /// Asked at each connect on the forward thread, so that a changed secret needs no restart. Its
   /// error is reported and tried again. Empty: no user.
   std::function<Result<Credentials>()> credentials;
@@ -54,6 +55,7 @@ struct ForwardOptions {
   Format format = Format::json;
   TagNames tags{};                           ///< for Format::influx
   std::vector<std::string> receivers;        ///< that have to verify what the broker acknowledged
+  std::uint64_t packet_bytes_max = 0;        ///< known of the broker; 0: only what it tells
   std::uint32_t in_flight_max = 8;           ///< 1 … 16
   std::uint64_t rate_limit_bytes_per_s = 0;  ///< 0: off
   std::uint8_t qos = 1;  ///< of data; 0: acknowledged once it is written to the socket
@@ -63,6 +65,9 @@ struct ForwardOptions {
   std::chrono::microseconds back_to_first{600'000'000};
   std::chrono::seconds connect_timeout{10};
 };
+
+/// For a connection of another program: `suffix` keeps it apart from the agent's, where it can be.
+std::string client_id_of(const ForwardOptions& options, std::string_view suffix);
 
 struct ForwardStats {
   enum class State : std::uint8_t { waiting, connecting, connected, stopped };

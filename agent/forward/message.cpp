@@ -5,6 +5,7 @@
 
 #include "agent/base/assert.hpp"
 #include "agent/base/log.hpp"
+#include "agent/base/text.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -35,12 +36,23 @@ std::string as_refused(std::string_view event) {
   return out;
 }
 
+/// As a query string; names that begin with "$." are Azure IoT Hub's own: content type, encoding.
+void append_properties(std::string& out, std::string_view stream, const OutgoingMessage& message) {
+  if (!message.content_type.empty()) {
+    out += "$.ct=" + percent_encoded(message.content_type) + '&';
+  }
+  if (message.is_text) out += "$.ce=utf-8&";
+  for (const auto& [name, value] : message.properties) {
+    out += percent_encoded(name) + '=' + percent_encoded(value) + '&';
+  }
+  out += "stream=" + percent_encoded(stream);
+}
+
 }  // namespace
 
 Result<TopicTemplate> TopicTemplate::parse(std::string_view text, std::string_view prefix,
                                            std::string_view device) {
   TopicTemplate result;
-  bool has_stream = false;
   const auto add_text = [&result](std::string_view more) {
     if (result.pieces_.empty() || result.pieces_.back().kind != Piece::Kind::text) {
       result.pieces_.emplace_back();
@@ -66,16 +78,13 @@ Result<TopicTemplate> TopicTemplate::parse(std::string_view text, std::string_vi
       result.pieces_.push_back({Piece::Kind::kind, {}});
     } else if (name == "stream") {
       result.pieces_.push_back({Piece::Kind::stream, {}});
-      has_stream = true;
+    } else if (name == "properties") {
+      result.pieces_.push_back({Piece::Kind::properties, {}});
     } else {
       return Error{Errc::invalid, "topic " + penstock::quoted(text) + ": there is no placeholder " +
                                       penstock::quoted(name) +
                                       "; there are prefix, device, kind, stream"};
     }
-  }
-  if (!has_stream) {
-    return Error{Errc::invalid, "topic " + penstock::quoted(text) +
-                                    ": without {stream} all streams would share a topic"};
   }
   if (!is_valid_topic(result.topic("data", "s/p"))) {
     return Error{Errc::invalid,
@@ -86,13 +95,15 @@ Result<TopicTemplate> TopicTemplate::parse(std::string_view text, std::string_vi
   return result;
 }
 
-std::string TopicTemplate::topic(std::string_view kind, std::string_view stream) const {
+std::string TopicTemplate::topic(std::string_view kind, std::string_view stream,
+                                 const OutgoingMessage& message) const {
   std::string out;
   for (const Piece& piece : pieces_) {
     switch (piece.kind) {
       case Piece::Kind::text: out += piece.text; break;
       case Piece::Kind::kind: out += kind; break;
       case Piece::Kind::stream: out += stream; break;
+      case Piece::Kind::properties: append_properties(out, stream, message); break;
     }
   }
   return out;
@@ -182,7 +193,6 @@ MessageEncoder::MessageEncoder(const MessageSettings& settings, TopicTemplate to
 
 OutgoingMessage MessageEncoder::message(std::string payload, const Part& part) const {
   OutgoingMessage out;
-  out.topic = topic_.topic(topic_kind(settings_.compression), part.stream);
   out.payload = std::move(payload);
   out.is_text = encoder_->is_text() && settings_.compression == Compression::none;
   out.events = static_cast<std::uint32_t>(part.count);
@@ -192,6 +202,7 @@ OutgoingMessage MessageEncoder::message(std::string payload, const Part& part) c
                     {"first", std::to_string(part.first)},
                     {"count", std::to_string(part.count)},
                     {"epoch", settings_.epoch}};
+  out.topic = topic_.topic(topic_kind(settings_.compression), part.stream, out);
   return out;
 }
 

@@ -16,19 +16,21 @@
 
 namespace penstock::forward {
 
-/// A topic with {prefix} {device} {kind} {stream} in it.
+/// A topic with {prefix} {device} {kind} {stream} in it, or {properties}: what MQTT 5 says beside
+/// the payload, and the stream, in the form that Azure IoT Hub reads (`$.ct=…&v=1&…`).
 class TopicTemplate {
  public:
-  /// invalid: an unknown or unclosed placeholder, no {stream}, or a text that is no topic.
+  /// invalid: an unknown or unclosed placeholder, or a text that is no topic.
   static Result<TopicTemplate> parse(std::string_view text, std::string_view prefix,
                                      std::string_view device);
 
-  /// kind: as topic_kind() has it.
-  std::string topic(std::string_view kind, std::string_view stream) const;
+  /// kind: as topic_kind() has it. message: for {properties}.
+  std::string topic(std::string_view kind, std::string_view stream,
+                    const OutgoingMessage& message = {}) const;
 
  private:
   struct Piece {
-    enum class Kind : std::uint8_t { text, kind, stream };
+    enum class Kind : std::uint8_t { text, kind, stream, properties };
     Kind kind = Kind::text;
     std::string text;
   };

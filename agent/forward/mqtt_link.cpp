@@ -90,7 +90,7 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
   void on_success(const mqtt::token& token) override {
     if (token.get_type() == mqtt::token::CONNECT) {
       LinkEvent out = event(LinkEvent::Kind::up);
-      out.limits = paho::limits_of(token.get_connect_response(), options.protocol);
+      out.limits = paho::limits_of(token.get_connect_response(), options);
       inbox->post(std::move(out));
     } else if (token.get_type() == mqtt::token::PUBLISH) {
       post_acknowledged(token, 0);

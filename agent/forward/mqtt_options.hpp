@@ -52,7 +52,8 @@ struct ConnectOptions {
   std::string password;
   TlsFiles tls;
   Will will;
-  std::uint8_t qos = 1;  ///< 0 or 1, of messages that are not retained
+  std::uint8_t qos = 1;                ///< 0 or 1, of messages that are not retained
+  std::uint64_t packet_bytes_max = 0;  ///< known of the broker beforehand; 0: only what it tells
   std::chrono::seconds keep_alive{60};
   /// Bound on name resolution, and again on connect, TLS and CONNACK together.
   std::chrono::seconds timeout{10};

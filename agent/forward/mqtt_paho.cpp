@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <mutex>
@@ -80,17 +81,20 @@ mqtt::connect_options connect_options(const ConnectOptions& options) {
   return out;
 }
 
-Limits limits_of(const mqtt::connect_response& response, Protocol protocol) {
+Limits limits_of(const mqtt::connect_response& response, const ConnectOptions& options) {
   Limits limits;
-  limits.protocol = protocol;
+  limits.protocol = options.protocol;
   limits.session_present = response.is_session_present();
-  if (protocol != Protocol::v5) return limits;
+  if (options.packet_bytes_max != 0) limits.packet_bytes_max = options.packet_bytes_max;
+  if (options.protocol != Protocol::v5) return limits;
   const mqtt::properties& given = response.get_properties();
   if (given.contains(mqtt::property::RECEIVE_MAXIMUM)) {
     limits.receive_max = mqtt::get<std::uint16_t>(given, mqtt::property::RECEIVE_MAXIMUM);
   }
   if (given.contains(mqtt::property::MAXIMUM_PACKET_SIZE)) {
-    limits.packet_bytes_max = mqtt::get<std::uint32_t>(given, mqtt::property::MAXIMUM_PACKET_SIZE);
+    limits.packet_bytes_max = std::min<std::uint64_t>(
+        limits.packet_bytes_max,
+        mqtt::get<std::uint32_t>(given, mqtt::property::MAXIMUM_PACKET_SIZE));
   }
   if (given.contains(mqtt::property::SERVER_KEEP_ALIVE)) {
     limits.keep_alive_s = mqtt::get<std::uint16_t>(given, mqtt::property::SERVER_KEEP_ALIVE);

@@ -17,7 +17,7 @@ namespace penstock::forward::paho {
 /// keeps the address of options that are gone when it is called.
 mqtt::connect_options connect_options(const ConnectOptions& options);
 
-Limits limits_of(const mqtt::connect_response& response, Protocol protocol);
+Limits limits_of(const mqtt::connect_response& response, const ConnectOptions& options);
 
 mqtt::properties properties_of(const OutgoingMessage& message);
 std::string content_type_of(const mqtt::properties& properties);

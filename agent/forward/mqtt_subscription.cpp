@@ -49,7 +49,7 @@ struct Subscription::Connection final : public mqtt::iaction_listener {
   // being read; it ends as soon as the owner calls into Paho, which needs that lock.
   void on_success(const mqtt::token& token) override {
     const std::lock_guard lock(mutex);
-    limits = paho::limits_of(token.get_connect_response(), options.connect.protocol);
+    limits = paho::limits_of(token.get_connect_response(), options.connect);
     is_connected = true;
     is_decided = true;
     changed.notify_all();

@@ -80,6 +80,7 @@ Format parse_format(std::string_view text) {
   if (text == "ndjson") return Format::ndjson;
   if (text == "influx") return Format::influx;
   if (text == "cbor") return Format::cbor;
+  if (text == "thingsboard") return Format::thingsboard;
   return Format::json;
 }
 
@@ -95,6 +96,7 @@ std::unique_ptr<const Encoder> make_encoder(Format format, TagNames tags) {
     case Format::ndjson: return std::make_unique<NdjsonEncoder>();
     case Format::influx: return make_influx_encoder(std::move(tags));
     case Format::cbor: return make_cbor_encoder();
+    case Format::thingsboard: return make_thingsboard_encoder();
   }
   return std::make_unique<JsonEncoder>();
 }

@@ -13,10 +13,10 @@
 
 namespace penstock::forward {
 
-enum class Format : std::uint8_t { json, ndjson, influx, cbor };
+enum class Format : std::uint8_t { json, ndjson, influx, cbor, thingsboard };
 enum class Compression : std::uint8_t { none, zstd, gzip };
 
-/// "json", "ndjson", "influx", "cbor"; anything else is json.
+/// "json", "ndjson", "influx", "cbor", "thingsboard"; anything else is json.
 Format parse_format(std::string_view text);
 /// "none", "zstd", "gzip"; anything else is none.
 Compression parse_compression(std::string_view text);
@@ -43,6 +43,7 @@ std::unique_ptr<const Encoder> make_encoder(Format format, TagNames tags);
 /// One each in a file of its own.
 std::unique_ptr<const Encoder> make_influx_encoder(TagNames tags);
 std::unique_ptr<const Encoder> make_cbor_encoder();
+std::unique_ptr<const Encoder> make_thingsboard_encoder();
 
 /// The payload packed; as it is for Compression::none.
 std::string compressed(Compression compression, std::string payload);

@@ -5,10 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
-#include <optional>
 #include <utility>
 
-#include "agent/base/text.hpp"
 #include "agent/forward/event_members.hpp"
 #include "agent/forward/payload.hpp"
 
@@ -54,9 +52,6 @@ void append_integer_field(std::string& out, std::string_view number) {
   if (read.ec == std::errc()) out += 'i';
 }
 
-/// What the wire contract puts at the front of each event, in this order.
-enum Opening : std::size_t { time_at, device_at, stream_at, epoch_at, seq_at, opening_count };
-
 class InfluxEncoder final : public Encoder {
  public:
   explicit InfluxEncoder(TagNames tags) : tags_(std::move(tags)) {}
@@ -74,15 +69,10 @@ class InfluxEncoder final : public Encoder {
 
  private:
   Result<void> append_line(std::string& out, const std::vector<Member>& members) const {
-    if (members.size() < opening_count || members[time_at].name != "time" ||
-        members[seq_at].kind != Member::Kind::integer) {
-      return Error{Errc::corrupt, "a stored event does not open as it should"};
-    }
+    PENSTOCK_TRY_ASSIGN(const std::int64_t time_us, time_of(members));
     const std::string& number = members[seq_at].text;
     std::uint64_t seq = 0;
     std::from_chars(number.data(), number.data() + number.size(), seq);
-    const auto time_us = parse_time(members[time_at].text);
-    if (!time_us) return Error{Errc::corrupt, "a stored event has no time"};
 
     append_measurement(out, members[stream_at].text);
     append_tag(out, members[device_at]);
@@ -100,7 +90,7 @@ class InfluxEncoder final : public Encoder {
     for (std::size_t i = opening_count; i < members.size(); ++i) {
       if (!is_tag(members[i])) append_field(out, members[i]);
     }
-    const std::int64_t time_ns = std::clamp(*time_us, -time_us_max, time_us_max) * ns_per_us +
+    const std::int64_t time_ns = std::clamp(time_us, -time_us_max, time_us_max) * ns_per_us +
                                  static_cast<std::int64_t>(seq % numbers_apart);
     const fmt::format_int time_text(time_ns);
     out += ' ';

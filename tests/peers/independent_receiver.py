@@ -71,8 +71,10 @@ class Rule:
         self.wrong = []
 
     def take_message(self, topic, payload):
-        batch = split_batch(payload)
-        device, stream = topic_names(topic)
+        self.take_batch(topic, *topic_names(topic), split_batch(payload))
+
+    def take_batch(self, topic, device, stream, batch):
+        """batch: (event, its text) of each event of a message that has to be of this stream."""
         previous = None
         for event, text in batch:
             if (percent(event["device"]), event["stream"]) != (percent(device), stream):

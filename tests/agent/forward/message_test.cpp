@@ -54,11 +54,12 @@ TEST_CASE("topic templates") {
   };
   CHECK(good(default_topic) == "penstock/gw-7/data/app/x");
   CHECK(good("a/{stream}") == "a/app/x");
+  CHECK(good("v1/devices/me/telemetry") == "v1/devices/me/telemetry");
   CHECK(good("{kind}-{device}/{prefix}/{stream}/z") == "data-gw-7/penstock/app/x/z");
 
   for (const std::string_view bad :
-       {"", "a/b", "a/{streams}", "a/{stream", "/{stream}", "{stream}/", "a//{stream}",
-        "a+/{stream}", "#/{stream}", "$a/{stream}", "a b/{stream}", "\xC3\xA4/{stream}"}) {
+       {"", "a/{streams}", "a/{stream", "/{stream}", "{stream}/", "a//{stream}", "a+/{stream}",
+        "#/{stream}", "$a/{stream}", "a b/{stream}", "\xC3\xA4/{stream}"}) {
     INFO(bad);
     const auto parsed = TopicTemplate::parse(bad, "penstock", "gw-7");
     REQUIRE_FALSE(parsed.ok());
@@ -68,6 +69,26 @@ TEST_CASE("topic templates") {
   CHECK_FALSE(is_valid_topic(std::string(513, 'a')));
   CHECK_FALSE(is_valid_topic(std::string_view("a\0b", 3)));
   CHECK_FALSE(MessageEncoder::make({"$sys", "d", "e", "x/{stream}", Compression::none}).ok());
+}
+
+TEST_CASE("a topic can carry what MQTT 5 says beside the payload") {
+  FakeStore store;
+  store.add_batch("app", 3, "hello");
+  MessageSettings settings{"penstock", "gw-7", "9f3c2a7e",
+                           "devices/{device}/messages/events/{properties}"};
+  const auto topic_of = [&] {
+    const auto out =
+        MessageEncoder::make(settings).value().encode(only_row(store), "log/a%2Eb", {}, 0);
+    REQUIRE(out.messages.size() == 1);
+    return out.messages[0].topic;
+  };
+  CHECK(topic_of() ==
+        "devices/gw-7/messages/events/$.ct=application%2Fjson&$.ce=utf-8&v=1&first=0&count=3&"
+        "epoch=9f3c2a7e&stream=log%2Fa%252Eb");
+  settings.compression = Compression::zstd;
+  CHECK(topic_of() ==
+        "devices/gw-7/messages/events/$.ct=application%2Fjson%2Bzstd&v=1&first=0&count=3&"
+        "epoch=9f3c2a7e&stream=log%2Fa%252Eb");
 }
 
 TEST_CASE("arrays are split at their elements, whatever their texts hold") {

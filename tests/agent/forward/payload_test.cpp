@@ -87,8 +87,46 @@ TEST_CASE("CBOR: the members of the JSON form") {
                               33));
 }
 
+TEST_CASE("ThingsBoard: a key of each stream and member, times in milliseconds") {
+  struct Row {
+    std::string name;
+    std::string rest;
+    std::string values;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"no field", "", ""},
+      {"types", R"(,"t":21.0,"n":-3,"ok":true,"no":false,"text":"a \"b\" \u20ac")",
+       R"(,"boiler/a b.t":21.0,"boiler/a b.n":-3,"boiler/a b.ok":true,"boiler/a b.no":false,)"
+       R"("boiler/a b.text":"a \"b\" €")"},
+      {"null is left out", R"(,"x":null,"y":1)", R"(,"boiler/a b.y":1)"},
+      {"an odd name", R"(,"a \"b\".c":1)", R"(,"boiler/a b.a \"b\".c":1)"},
+      {"an integer that it has not", R"(,"n":18446744073709551615,"m":-9223372036854775808)",
+       R"(,"boiler/a b.n":18446744073709551615.0,"boiler/a b.m":-9223372036854775808)"},
+      {"more than sixteen decimals", R"(,"a":0.30000000000000004,"b":0.3000000000000001)",
+       R"(,"boiler/a b.a":0.3,"boiler/a b.b":0.3000000000000001)"},
+      {"exponents", R"(,"a":1e22,"b":-2.5e+21,"c":1.6e-19,"d":0.0)",
+       R"(,"boiler/a b.a":10000000000000000000000.0,"boiler/a b.b":-2500000000000000000000.0,)"
+       R"("boiler/a b.c":1.6e-19,"boiler/a b.d":0.0)"},
+      {"a loss record", R"(,"lost":40,"exact":false,"reason":"source")",
+       R"(,"boiler/a b.lost":40,"boiler/a b.exact":false,"boiler/a b.reason":"source")"},
+  }));
+  INFO(row.name);
+  CHECK(encode(Format::thingsboard, event(row.rest)).value() ==
+        R"([{"ts":1795469955276,"values":{"boiler/a b.seq":1200,"boiler/a b.epoch":"9f3c2a7e")" +
+            row.values + "}}]");
+}
+
+TEST_CASE("ThingsBoard: an entry for each event, and times before 1970") {
+  const std::string a = event("", 7, "1970-01-01T00:00:00.001999Z");
+  const std::string b = event("", 8, "1969-12-31T23:59:59.999999Z");
+  const std::vector<std::string_view> both{a, b};
+  CHECK(make_encoder(Format::thingsboard, {})->encode(both).value() ==
+        R"([{"ts":1,"values":{"boiler/a b.seq":7,"boiler/a b.epoch":"9f3c2a7e"}},)"
+        R"({"ts":-1,"values":{"boiler/a b.seq":8,"boiler/a b.epoch":"9f3c2a7e"}}])");
+}
+
 TEST_CASE("what is no flat object is told as damaged") {
-  for (const Format format : {Format::influx, Format::cbor}) {
+  for (const Format format : {Format::influx, Format::cbor, Format::thingsboard}) {
     for (const std::string_view bad : {"", "[]", "{", R"({"a":{}})", R"({"a":[1]})", R"({"a":1}})",
                                        "7", R"({"a":01})", R"({"a" 1})"}) {
       INFO(bad);
@@ -97,8 +135,10 @@ TEST_CASE("what is no flat object is told as damaged") {
       CHECK(out.error().code == Errc::corrupt);
     }
   }
-  CHECK_FALSE(encode(Format::influx, R"({"a":1})").ok());
-  CHECK_FALSE(encode(Format::influx, event("", 1, "yesterday")).ok());
+  for (const Format format : {Format::influx, Format::thingsboard}) {
+    CHECK_FALSE(encode(format, R"({"a":1})").ok());
+    CHECK_FALSE(encode(format, event("", 1, "yesterday")).ok());
+  }
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ bool is_host(std::string_view host) {
 
 bool is_path(std::string_view path) {
   return path.front() == '/' && path.size() <= 1024 &&
-         path.find_first_not_of(std::string(letters_and_digits) + "/._~%-?=&") ==
+         path.find_first_not_of(std::string(letters_and_digits) + "/._~%-?=&$") ==
              std::string_view::npos;
 }
 
@@ -86,7 +86,7 @@ std::optional<BrokerAddress> parse_broker(std::string_view url, Fault& fault) {
     broker.path = path.empty() ? "/mqtt" : path;
     if (!is_path(broker.path)) {
       return fail("this is not the path of a WebSocket",
-                  "write letters, digits and / . _ ~ % - ? = &", path);
+                  "write letters, digits and / . _ ~ % - ? = & $", path);
     }
   } else if (path.size() > 1) {
     return fail("a broker's URL ends with its port", "remove the path", path);

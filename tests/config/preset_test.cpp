@@ -156,6 +156,7 @@ TEST_CASE("WebSocket to Azure IoT Hub goes to the hub's own path", "[config]") {
   const Path path = GENERATE(Path{azure("wss://x.example"), "/$iothub/websocket"},
                              Path{azure("wss://x.example", "password: {env: PENSTOCK_TEST_TOKEN}"),
                                   "/$iothub/websocket?iothub-no-client-cert=true"},
+                             Path{azure("wss://x.example/$iothub/websocket"), "/$iothub/websocket"},
                              Path{azure("wss://x.example/other"), "/other"});
   const Run run(path.yaml);
   INFO(run.text());

@@ -43,7 +43,7 @@ class Writer {
 Result<std::unique_ptr<Env>> copy_dense(
     Env& from, const std::filesystem::path& file, std::uint64_t map_bytes,
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  PENSTOCK_TRY_ASSIGN(std::unique_ptr<Env> to, Env::open(file, map_bytes, true));
+  PENSTOCK_TRY_ASSIGN(std::unique_ptr<Env> to, Env::open(file, map_bytes, Access::make));
   PENSTOCK_TRY_ASSIGN(Txn source, from.begin_read());
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < table_count; ++i) {

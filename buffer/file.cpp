@@ -93,7 +93,7 @@ Result<OpenFile> give_birth(const StoreOptions& options, const Directory& direct
                             const Clock& clock, const std::vector<OwnedPosition>& positions) {
   const std::uint64_t map_bytes = map_bytes_for(options.max_size);
   {
-    PENSTOCK_TRY_ASSIGN(const auto env, Env::open(directory.birth_file(), map_bytes, true));
+    PENSTOCK_TRY_ASSIGN(const auto env, Env::open(directory.birth_file(), map_bytes, Access::make));
     PENSTOCK_TRY(fill_newborn(*env, options, clock, positions));
   }
   PENSTOCK_TRY(directory.publish_birth());
@@ -216,16 +216,17 @@ Result<State> read_state(Env& env) {
   return state;
 }
 
-Result<std::unique_ptr<Env>> open_whole(const fs::path& file, std::uint64_t map_bytes) {
+Result<std::unique_ptr<Env>> open_whole(const fs::path& file, std::uint64_t map_bytes,
+                                        Access access) {
   PENSTOCK_TRY(check_meta_pages(file));
-  PENSTOCK_TRY_ASSIGN(std::unique_ptr<Env> env, Env::open(file, map_bytes, false));
+  PENSTOCK_TRY_ASSIGN(std::unique_ptr<Env> env, Env::open(file, map_bytes, access));
   PENSTOCK_TRY(check_length(file, *env));
   return env;
 }
 
-Result<OpenFile> open_existing(const fs::path& file, std::uint64_t map_bytes) {
+Result<OpenFile> open_existing(const fs::path& file, std::uint64_t map_bytes, Access access) {
   OpenFile open;
-  PENSTOCK_TRY_ASSIGN(open.env, open_whole(file, map_bytes));
+  PENSTOCK_TRY_ASSIGN(open.env, open_whole(file, map_bytes, access));
   PENSTOCK_TRY_ASSIGN(open.state, read_state(*open.env));
   if (open.state.identity.format < format_version) PENSTOCK_TRY(count_rows(*open.env, open.state));
   return open;

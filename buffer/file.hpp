@@ -37,7 +37,8 @@ std::uint64_t map_bytes_for(std::uint64_t max_size, unsigned address_bits = own_
 std::uint64_t reserved_bytes_for(std::uint64_t max_size);
 
 /// A file that LMDB takes for whole, with what is in it not yet looked at. Errors as below.
-Result<std::unique_ptr<Env>> open_whole(const std::filesystem::path& file, std::uint64_t map_bytes);
+Result<std::unique_ptr<Env>> open_whole(const std::filesystem::path& file, std::uint64_t map_bytes,
+                                        Access access = Access::write);
 /// corrupt: a record is damaged.
 Result<State> read_state(Env& env);
 
@@ -47,7 +48,8 @@ Result<void> count_rows(Env& env, State& state);
 /// Opens a file that is there, of this format or an older one. corrupt: LMDB refuses it, or a
 /// record of its state is damaged. invalid: made by a newer penstock or on a machine of another
 /// word size.
-Result<OpenFile> open_existing(const std::filesystem::path& file, std::uint64_t map_bytes);
+Result<OpenFile> open_existing(const std::filesystem::path& file, std::uint64_t map_bytes,
+                               Access access = Access::write);
 
 /// Opens the buffer's file, makes one where there is none, and sets aside one that belongs to
 /// another device or machine or cannot be read. A tool (options.device empty) gets the file as it

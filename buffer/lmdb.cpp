@@ -214,7 +214,7 @@ Result<void> Cursor::erase() {
 Env::~Env() { mdb_env_close(env_); }
 
 Result<std::unique_ptr<Env>> Env::open(const std::filesystem::path& file, std::uint64_t map_bytes,
-                                       bool make) {
+                                       Access access) {
   MDB_env* raw = nullptr;
   if (const int code = mdb_env_create(&raw); code != 0) {
     return Error{Errc::unavailable, fmt::format("LMDB: {}", mdb_strerror(code))};
@@ -222,12 +222,13 @@ Result<std::unique_ptr<Env>> Env::open(const std::filesystem::path& file, std::u
   std::unique_ptr<Env> env(new Env(raw));
   int code = mdb_env_set_mapsize(raw, map_bytes);
   if (code == 0) code = mdb_env_set_maxdbs(raw, table_count);
-  if (code == 0) code = mdb_env_open(raw, file.c_str(), env_flags, 0600);
+  const unsigned flags = access == Access::read ? env_flags | MDB_RDONLY : env_flags;
+  if (code == 0) code = mdb_env_open(raw, file.c_str(), flags, 0600);
   if (code != 0) return env->error(fmt::format("open {}", file.string()), code);
   MDB_stat stat = {};
   mdb_env_stat(raw, &stat);
   env->page_size_ = stat.ms_psize;
-  PENSTOCK_TRY(env->open_tables(make));
+  PENSTOCK_TRY(env->open_tables(access == Access::make));
   return env;
 }
 

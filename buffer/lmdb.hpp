@@ -98,13 +98,19 @@ class Cursor {
   std::string_view value_;
 };
 
+enum class Access {
+  read,  ///< for files of which nothing else can be had, as on a read-only file system
+  write,
+  make,  ///< a missing file and its tables are made
+};
+
 /// One LMDB file without LMDB's own locks: the caller serialises every call, also reads.
 class Env {
  public:
   /// Opens `file`, or makes it with empty tables (then nothing of it is durable before a commit and
   /// an fsync). corrupt: LMDB does not take the file for one of its own, or a table is missing.
   static Result<std::unique_ptr<Env>> open(const std::filesystem::path& file,
-                                           std::uint64_t map_bytes, bool make);
+                                           std::uint64_t map_bytes, Access access);
   ~Env();
   Env(const Env&) = delete;
   Env& operator=(const Env&) = delete;

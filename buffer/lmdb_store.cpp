@@ -150,6 +150,7 @@ void LmdbStore::close() {
   const std::lock_guard turn(turn_);
   if (!env_ || undecided_ || is_damaged_ || (commits_ == 0 && !has_pending_trims())) {
     env_.reset();
+    only_read_.reset();
     return;
   }
   std::vector<PackedRow> none;

@@ -132,6 +132,8 @@ class LmdbStore final : public Store, private Parking {
   Result<void> count_pages();
   void count_written();
   Result<void> reopen();
+  Result<void> reopen_to_write();
+  std::unique_ptr<Env> opened_to_read() const;
   void publish(const Effects& effects);
   void note_drops(const CommitReport& report);
   void forget_crashes_in_time();
@@ -179,8 +181,9 @@ class LmdbStore final : public Store, private Parking {
   std::function<void()> on_stored_;
   std::function<void()> on_damaged_;
 
-  mutable FairLock turn_;     // guards everything up to the next blank line
-  std::unique_ptr<Env> env_;  // none: a failed commit closed it
+  mutable FairLock turn_;           // guards everything up to the next blank line
+  std::unique_ptr<Env> env_;        // none: a failed commit closed it
+  std::unique_ptr<Env> only_read_;  // while it cannot be opened again for writing
   mutable Streams streams_;
   Counters counters_;  // as durable
   Marks marks_;        // acked and pinned are copied in by each commit

@@ -348,46 +348,4 @@ CommitReport LmdbStore::take_report() {
   return report;
 }
 
-void LmdbStore::drop_env() {
-  if (!env_) return;
-  if (env_->was_map_full()) {
-    // LMDB wants a sixteenth more once deletes were refused.
-    const std::uint64_t before =
-        std::exchange(map_bytes_, map_bytes_for(map_bytes_ / 2 + map_bytes_ / 32));
-    has_met_damage_ = has_met_damage_ || map_bytes_ > before;
-  }
-  has_met_damage_ = has_met_damage_ || env_->has_met_damage();
-  env_.reset();
-}
-
-Result<void> LmdbStore::reopen() {
-  if (faults_.reopen && faults_.reopen()) return Error{Errc::unavailable, "reopen: fault"};
-  // Before a commit: after a power cut the other file would have the name.
-  if (is_name_unsynced_) PENSTOCK_TRY(directory_.sync_names());
-  is_name_unsynced_ = false;
-  auto file = open_existing(directory_.file(), map_bytes_);
-  if (!file.ok()) {
-    has_met_damage_ = has_met_damage_ || file.error().code == Errc::corrupt;
-    return unavailable(file.error());
-  }
-  if (file->state.identity.epoch != epoch_) {
-    return Error{Errc::unavailable,
-                 fmt::format("{}: another buffer took its place", directory_.file().string())};
-  }
-  env_ = std::move(file->env);
-  identity_ = std::move(file->state.identity);
-  counters_ = file->state.counters;
-  if (unsure_space_ && counters_.commit_no >= unsure_space_->counters.commit_no) {
-    note_drops(unsure_space_->report);
-  }
-  unsure_space_.reset();
-  streams_.load(file->state.streams);
-  for (ClassMarks& marks : marks_) marks.searched = marks.aged = 0;
-  // Only the figure of written bytes would be wrong.
-  static_cast<void>(count_pages().ok());
-  const std::lock_guard guard(marking_);
-  ++generation_;
-  return {};
-}
-
 }  // namespace penstock::buffer

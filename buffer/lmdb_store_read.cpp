@@ -52,8 +52,9 @@ void unpack(Row& row, std::uint32_t epoch) {
 }
 
 Result<Txn> LmdbStore::begin_read() const {
-  if (!env_) return Error{Errc::unavailable, "the buffer is being opened again"};
-  return env_->begin_read();
+  if (env_) return env_->begin_read();
+  if (only_read_) return only_read_->begin_read();
+  return Error{Errc::unavailable, "the buffer is being opened again"};
 }
 
 Result<std::vector<Row>> LmdbStore::rows_after(Priority priority, std::uint64_t after_id,

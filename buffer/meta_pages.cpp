@@ -63,7 +63,7 @@ Error damaged(const std::filesystem::path& file, std::string_view what) {
 }  // namespace
 
 Result<void> check_meta_pages(const std::filesystem::path& file) {
-  const UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info = {};
   if (!fd.is_open() || ::fstat(fd.get(), &info) != 0) return errno_error(file.string());
   if (static_cast<std::size_t>(info.st_size) < 2 * page_bytes_min) {

@@ -229,6 +229,29 @@ TEST_CASE_METHOD(StoreFixture, "a commit reported as failed that is there counts
   CHECK(store->verify({}).value().problems.empty());
 }
 
+TEST_CASE_METHOD(StoreFixture, "while the file can only be read, what is stored can be sent") {
+  int before = 0;
+  int reopen = 0;
+  faults.before_commit = [&] { return once(before); };
+  faults.reopen = [&] { return once(reopen); };
+  open();
+  StreamState app = stream("app");
+  commit(Request().batch(app, 1, "a").batch(app, 1, "b").position("p", "1"));
+  Request request;
+  request.batch(app, 1, "c").position("p", "2");
+  before = 1;
+  reopen = 2;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    CHECK(store->commit(request.request()).error().code == Errc::unavailable);
+    CHECK(rows().size() == 2);
+    CHECK(store->stats().rows == 2);
+  }
+  store->acknowledge(store->generation(), Priority::normal, 1);
+  CHECK(commit(request).durable_id == 3);
+  CHECK(rows().size() == 2);
+  CHECK(*store->position(owner, "p").value() == "2");
+}
+
 TEST_CASE_METHOD(StoreFixture, "a real write error leaves what was stored, and the store goes on") {
   open();
   StreamState app = stream("app");

@@ -42,7 +42,7 @@ struct OpenFixture : StoreFixture {
 
   /// Changes a stored value in place, without its checksum.
   void change_value(Table table, std::string_view key_prefix, std::size_t byte_from_end) {
-    auto env = Env::open(file(), map_bytes, false);
+    auto env = Env::open(file(), map_bytes, Access::write);
     REQUIRE(env.ok());
     auto txn = (*env)->begin_write();
     REQUIRE(txn.ok());
@@ -241,7 +241,7 @@ TEST_CASE_METHOD(OpenFixture, "a damaged row is told, the others are read") {
 TEST_CASE_METHOD(OpenFixture, "a key with an impossible id stops neither reading nor trimming") {
   made();
   {
-    auto env = Env::open(file(), map_bytes, false);
+    auto env = Env::open(file(), map_bytes, Access::write);
     auto txn = (*env)->begin_write();
     const std::string value(100, 'x');
     const RowKeyBytes key = encode_row_key({std::uint64_t{1} << 40, 1, 0, 5}, RowKind::batch);
@@ -273,7 +273,7 @@ TEST_CASE_METHOD(OpenFixture, "a damaged position is an error of its own") {
 TEST_CASE_METHOD(OpenFixture, "a newer format is refused and left alone") {
   made();
   {
-    auto env = Env::open(file(), map_bytes, false);
+    auto env = Env::open(file(), map_bytes, Access::write);
     auto txn = (*env)->begin_write();
     Identity newer;
     newer.format = format_version + 1;

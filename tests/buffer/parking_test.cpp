@@ -160,7 +160,7 @@ TEST_CASE_METHOD(ParkingFixture, "a damaged row is still known as damaged when i
   const auto id = rows()[0].key.id;
   store->close();
   {
-    const auto env = Env::open(options.path / "buffer.mdb", 1 << 28, false).value();
+    const auto env = Env::open(options.path / "buffer.mdb", 1 << 28, Access::write).value();
     Txn txn = env->begin_write().value();
     std::string key;
     std::string value;

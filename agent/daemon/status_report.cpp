@@ -175,6 +175,9 @@ Health judge(const StatusFacts& facts, std::vector<std::string>& problems) {
   if (facts.intake.retrying_since_unix_us != 0) {
     note(Health::critical, "the buffer cannot be written: " + facts.intake.last_error);
   }
+  if (facts.intake.is_slow) {
+    note(Health::degraded, "the disk of the buffer is slow: commits take seconds");
+  }
   if (facts.store.dropped_events > 0) {
     note(Health::degraded, fmt::format("{} events were dropped since start, for want of room",
                                        facts.store.dropped_events));

@@ -104,6 +104,7 @@ class Collector {
   void store_failed(const Error& error);
   void tell_failure(const Error& error);
   void tell_whether_over();
+  void tell_whether_slow(std::int64_t took_us, std::int64_t now_us);
   void commit_succeeded(const buffer::CommitReport& report, std::int64_t began_us);
   void publish_positions();
   void tell_losses(const buffer::CommitReport& report);
@@ -142,6 +143,7 @@ class Collector {
   std::int64_t retry_us_ = 0;   // nothing is done before
   Episode failing_;
   Episode nearly_full_;
+  Episode slow_;
   std::uint64_t episode_failures_ = 0;
   unsigned told_failures_ = 0;  // of this episode: a bit for each Errc
   // What came from sources that wait is left out of commits, and offered again from then on.

@@ -17,6 +17,9 @@ constexpr microseconds idle_poll{3'000'000};
 /// The disk's free space is looked at this often while sources wait for it.
 constexpr microseconds holding_back_poll{500'000};
 
+/// A commit that takes so long is told: the disk is worn out or overloaded.
+constexpr std::int64_t slow_commit_us = 2'000'000;
+
 /// In the `_agent` event: what the store is.
 std::string_view state_of(Errc code) { return code == Errc::full ? "full" : "failing"; }
 
@@ -223,6 +226,21 @@ void Collector::tell_whether_over() {
                                 {"failing_ms", took_ms}});
 }
 
+void Collector::tell_whether_slow(std::int64_t took_us, std::int64_t now_us) {
+  const std::int64_t took_ms = took_us / 1000;
+  switch (slow_.note(took_us >= slow_commit_us, now_us)) {
+    case Episode::Change::none: break;
+    case Episode::Change::began:
+      log_.warn("event=commits_slow took_ms={} effect=\"events wait for the disk\"", took_ms);
+      agent_events_.emit("buffer", {{"state", std::string_view("slow")}, {"commit_ms", took_ms}});
+      break;
+    case Episode::Change::ended:
+      log_.info("event=commits_fast_again took_ms={}", took_ms);
+      agent_events_.emit("buffer", {{"state", std::string_view("fast")}, {"commit_ms", took_ms}});
+      break;
+  }
+}
+
 void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_t began_us) {
   const std::int64_t now_us = clock_.steady_us();
   publish_positions();
@@ -234,6 +252,7 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
   tell_losses(report);
   pace_.note_written(report.written_bytes);
   const auto took_us = static_cast<std::uint64_t>(now_us - began_us);
+  tell_whether_slow(now_us - began_us, now_us);
   {
     const std::lock_guard lock(stats_mutex_);
     stats_.chunks += chunks_ + (is_put_off_ ? 0 : waiting_chunks_);
@@ -248,6 +267,7 @@ void Collector::commit_succeeded(const buffer::CommitReport& report, std::int64_
     written_.add(clock_.boot_us(), report.written_bytes);
     stats_.commit_us_total += took_us;
     stats_.commit_us_last = took_us;
+    stats_.is_slow = slow_.is_on();
     stats_.commit_us_max = std::max(stats_.commit_us_max, took_us);
     stats_.last_commit_unix_us = clock_.wall_us();
     stats_.retrying_since_unix_us = 0;

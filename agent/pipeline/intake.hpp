@@ -59,6 +59,7 @@ struct IntakeStats {
   std::uint64_t commit_us_total = 0;
   std::uint64_t commit_us_last = 0;
   std::uint64_t commit_us_max = 0;
+  bool is_slow = false;  ///< a commit took seconds, lately
   std::int64_t last_commit_unix_us = 0;
   std::int64_t retrying_since_unix_us = 0;  ///< 0: the last commit succeeded
   std::string last_error;                   ///< of the commit that is being repeated, else ""

@@ -143,6 +143,31 @@ TEST_CASE("positions and trims alone are committed after a few seconds", "[colle
   }
 }
 
+TEST_CASE("commits that take seconds are told once, and when they no longer do", "[collector]") {
+  Fixture f;
+  Source& app = f.open("app");
+  auto takes = 2s;
+  f.store.before_commit = [&] { f.clock.advance(takes); };
+  for (int i = 0; i < 5; ++i) {
+    f.push(app, 1);
+    f.run(12s);
+  }
+  CHECK(f.collector->stats().is_slow);
+  takes = 1s;
+  f.push(app, 1);
+  f.run(12s);
+  CHECK(f.collector->stats().is_slow);
+  for (int i = 0; i < 3; ++i) {
+    f.push(app, 1);
+    f.run(12s);
+  }
+  CHECK_FALSE(f.collector->stats().is_slow);
+  const auto told = f.store.values("_agent");
+  REQUIRE(told.size() == 2);
+  CHECK(told[0].find(R"("state":"slow","commit_ms":2000)") != std::string::npos);
+  CHECK(told[1].find(R"("state":"fast","commit_ms":1000)") != std::string::npos);
+}
+
 TEST_CASE("a failed commit is repeated with the same bytes, and nothing else is taken",
           "[collector]") {
   const auto code = GENERATE(Errc::unavailable, Errc::full, Errc::corrupt);

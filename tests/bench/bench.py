@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "peers"), str(ROOT / "tests" / "fault")]
 import agent as agent_peer  # noqa: E402
 import disks  # noqa: E402
-from agent import wait_until  # noqa: E402
+from agent import cpu_s, wait_until  # noqa: E402
 from mosquitto import Mosquitto  # noqa: E402
 
 LINE_BYTES = 128
@@ -121,9 +121,6 @@ class Agent(agent_peer.Agent):
             f"agent: {{id: {device}}}\nbuffer: {{path: {buffer_path or self.folder / 'buffer'}, {buffer}}}\n{brokers}"
             f"connectors:\n{connectors}", encoding="utf-8")
 
-    def cpu_s(self):
-        return cpu_s(self.process.pid)
-
     def wait_until_stored(self, events):
         """Until so many events were committed in this life."""
         def is_stored():
@@ -141,11 +138,6 @@ class Agent(agent_peer.Agent):
 
 def file_connector(path):
     return f'  app: {{type: file, paths: ["{path}"], start: beginning}}\n'
-
-
-def cpu_s(pid):
-    """CPU time of all threads of a process, also of those that have ended, in ns resolution."""
-    return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) returns
 
 
 def memory_mib(pid):

@@ -1,4 +1,4 @@
-"""Cases of tests/fault/run with the real agent: full, filled, readonly, slow."""
+"""Cases of tests/fault/run with the real agent: full, filled, quota, readonly, slow."""
 import contextlib
 import os
 import pathlib
@@ -222,29 +222,147 @@ def at_a_start(disk, scene):
     waits_to_start(disk, scene, lambda: disk.remount("ro"), lambda: disk.remount("rw"), "Read-only")
 
 
+def found_an_error(disk, scene):
+    """The kernel finds an error while it runs and lets nobody write until the file system was repaired, without the agent."""
+    becomes_readonly(scene, disk.fail)
+    scene.unsure = scene.sent - scene.connector("net")["events"]
+    scene.stop(codes=(74,))
+    disk.repair()
+    scene.start()
+
+
+def and_back(flag):
+    def read_only_for_a_while(_, scene):
+        """Every call answers as on a read-only file system (shim), and then no longer: the agent goes on by itself."""
+        becomes_readonly(scene, flag.touch)
+        flag.unlink()
+        scene.wait(scene.is_drained, "it does not go on by itself")
+    return read_only_for_a_while
+
+
+def becomes_readonly(scene, break_it):
+    """With a backlog and no broker: it is said once, all wait, nothing spins; with a broker what is stored is forwarded."""
+    scene.start()
+    scene.write_lines(2_000)
+    scene.send(500)
+    scene.wait(lambda: scene.connector("app").get("events", 0) == 2_000 and scene.has_taken_all(), "the lines are not taken")
+    scene.mark_log()
+    break_it()
+    scene.write_lines(8_000)
+    scene.send(200)
+    scene.says_once("event=commit_failed", "Read-only")
+    scene.wait(lambda: scene.is_waiting_at("app"), "the file does not wait")
+    does_not_spin(scene)
+    scene.check(any("cannot be written" in p for p in scene.status()["problems"]), "the status does not say it")
+    scene.upstream.start()
+    scene.wait(lambda: scene.count("app") >= 2_000, "what is stored is not forwarded")
+    scene.says_once("event=commit_failed")
+    bounded_trouble(scene, 20)
+
+
+def does_not_spin(scene, seconds=2):
+    began = time.monotonic()
+    used_s = scene.agent.cpu_s()
+    time.sleep(seconds)
+    used_s, took_s = scene.agent.cpu_s() - used_s, time.monotonic() - began
+    scene.check(used_s < took_s / 10, f"it has used {used_s:.1f} s of the processor in {took_s:.1f} s")
+
+
 def readonly(arguments, base):
     good = True
     for kind in arguments.fs.split(","):
         good = play("readonly,", arguments, base, kind, at_a_start) and good
+        if kind == "ext4":
+            good = play("readonly,", arguments, base, kind, found_an_error, options="errors=remount-ro") and good
+        folder, flag, environment = broken_by_shim(arguments, base, "erofs", kind)
+        good = play("readonly,", arguments, folder, kind, and_back(flag), environment=environment) and good
+    return good
+
+
+def broken_by_shim(arguments, base, mode, kind):
+    """(folder, flag, environment): calls below the folder fail in this way while there is the flag."""
+    folder = pathlib.Path(base) / f"shim-{kind}"
+    folder.mkdir()
+    flag = pathlib.Path(base) / f"broken-{kind}"
+    return folder, flag, {**shim(arguments, folder, mode=mode), "FAULT_WHILE": str(flag)}
+
+
+def used_up(set_limit):
+    def used_up_while_it_runs(disk, scene):
+        """No file may grow, and in this one no page is free: all wait, what is stored is forwarded; all goes on by itself once
+        there is more."""
+        scene.start()
+        scene.write_lines(2_000)
+        scene.wait(lambda: scene.connector("app").get("events", 0) == 2_000, "the lines are not taken")
+        scene.mark_log()
+        set_limit(disk, True)
+        for _ in range(20):
+            scene.write_lines(5_000)
+            scene.send(100)
+            if wait_until(lambda: scene.is_waiting_at("app") and scene.in_log("event=buffer_full"), 1):
+                break
+        scene.says_once("event=buffer_full", "quota exceeded")
+        does_not_spin(scene)
+        scene.check(scene.is_waiting_at("app"), "the file does not wait")
+        scene.upstream.start()
+        scene.wait(lambda: scene.count("app") >= 2_000, "what is stored is not forwarded")
+        scene.says_once("event=buffer_full")
+        bounded_trouble(scene, 40)
+        set_limit(disk, False)
+    return used_up_while_it_runs
+
+
+def quota(arguments, base):
+    good = True
+    if "btrfs" in Disk.kinds():
+        good = play("quota,", arguments, base, "btrfs", used_up(Disk.limit))
+    else:
+        print("quota: not run on btrfs, which is not here; of ext4 and xfs they need the kernel's quotas and tools")
+    for kind in arguments.fs.split(","):
+        folder, flag, environment = broken_by_shim(arguments, base, "quota", kind)
+
+        def set_limit(_, is_limited, flag=flag):
+            flag.touch() if is_limited else flag.unlink()
+
+        good = play("quota by the shim,", arguments, folder, kind, used_up(set_limit), environment=environment) and good
     return good
 
 
 def seconds_per_sync(disk, scene):
-    """Each sync takes a second: all goes on at its pace, forwarding and the answers to `status` with it."""
+    """Each sync takes seconds: all goes on at its pace, forwarding and the answers to `status` with it, and it is said once."""
     scene.start()
     scene.upstream.start()
     slow = scene.folder / "slow"
     slow.touch()
-    scene.write_lines(5_000)
+    scene.write_lines(3_000)
     scene.send(500)
-    scene.wait(lambda: scene.count("app") >= 5_000, "it does not go on")
-    scene.check(scene.status() is not None, "the status does not answer")
-    scene.check(scene.in_log("warning", "intake") == 0, "a slow disk is taken for a failing one")
+    scene.wait(lambda: scene.is_waiting_at("app"), "the file does not wait for the disk")
+    scene.says_once("event=commits_slow")
+    does_not_spin(scene)
+    scene.wait(lambda: scene.count("app") >= 3_000, "it does not go on")
+    scene.check(any("slow" in p for p in scene.status()["problems"]), "the status does not say it")
+    scene.check(scene.in_log("warning", "intake") == 1, "a slow disk is taken for a failing one")
     scene.wait(scene.has_taken_all, "the datagrams are not all taken")
     scene.write_lines(100)
     scene.stop()
     slow.unlink()
     scene.start()
+
+
+def frozen(disk, scene):
+    """The kernel holds every write for seconds: then all goes on."""
+    scene.start()
+    scene.upstream.start()
+    disk.freeze()
+    try:
+        scene.write_lines(2_000)
+        scene.send(200)
+        does_not_spin(scene, 4)
+    finally:
+        disk.thaw()
+    scene.wait(lambda: scene.count("app") >= 2_000, "it does not go on")
+    scene.says_once("event=commits_slow")
+    scene.check(scene.in_log("warning", "intake") == 1, "a slow disk is taken for a failing one")
 
 
 def slow(arguments, base):
@@ -255,4 +373,6 @@ def slow(arguments, base):
         environment = shim(arguments, folder, slow_ms=arguments.slow_ms)
         environment["FAULT_SLOW_FLAG"] = str(folder / f"seconds_per_sync-{kind}-0" / "slow")
         good = play("slow,", arguments, folder, kind, seconds_per_sync, environment=environment) and good
+        if kind != "tmpfs":
+            good = play("slow,", arguments, base, kind, frozen) and good
     return good

@@ -38,6 +38,12 @@ class Disk:
             run(f"mkfs.{kind}", "-q", self.image)
 
     @staticmethod
+    def kinds():
+        """That can be made here."""
+        known = {line.split()[-1] for line in pathlib.Path("/proc/filesystems").read_text(encoding="ascii").splitlines()}
+        return {kind for kind in known if kind == "tmpfs" or shutil.which(f"mkfs.{kind}", path=SYSTEM_PATH)}
+
+    @staticmethod
     def smallest_mib(kind):
         return {"xfs": 300, "btrfs": 128}.get(kind, 32)
 
@@ -56,6 +62,12 @@ class Disk:
         device = os.path.basename(self.device())
         pathlib.Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("penstock", encoding="ascii")
 
+    def freeze(self):
+        run("fsfreeze", "--freeze", self.path)
+
+    def thaw(self):
+        run("fsfreeze", "--unfreeze", self.path)
+
     def device(self):
         return next(line.split()[0] for line in pathlib.Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
                     if line.split()[1] == str(self.path))
@@ -70,7 +82,7 @@ class Disk:
         if is_limited:
             run("btrfs", "quota", "enable", self.path)
             run("btrfs", "quota", "rescan", "-w", self.path)
-            run("btrfs", "qgroup", "limit", "8M", self.path)
+            run("btrfs", "qgroup", "limit", "4M", self.path)
         else:
             run("btrfs", "qgroup", "limit", "none", self.path)
 

@@ -111,6 +111,7 @@ class Brain {
   void stop_sending(std::uint32_t stream_id);
   void judge_end(std::uint8_t reason_code);
   void suspect(const Window::Answer& lone, bool is_blamed);
+  bool make_smaller(const Window::Answer& lone);
   void put_off(Parked& parked);
   void take_parked_progress(std::int64_t round_trip_us);
   void forget_parked_rows();
@@ -157,6 +158,7 @@ class Brain {
 
   /// So many connections that ended with the same oldest row make the window one message wide.
   static constexpr std::uint32_t same_oldest_max = 3;
+  static constexpr std::uint64_t never_split = std::numeric_limits<std::uint64_t>::max();
 
   Class& of(buffer::Priority priority) { return classes_[static_cast<std::size_t>(priority)]; }
 
@@ -205,11 +207,15 @@ class Brain {
   std::uint32_t drops_with_same_oldest_ = 0;
   std::optional<RowRef> suspect_;
   std::uint32_t suspicions_ = 0;
-  std::uint64_t split_bytes_before_ = 0;  ///< of this broker, before the suspect was split
+  std::uint64_t tried_bytes_before_ = never_split;  // of this broker, before the suspect was split
 
   struct Sizes {
-    std::uint64_t split_bytes = std::numeric_limits<std::uint64_t>::max();
-    std::uint64_t packet_bytes_max = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t split_bytes = never_split;
+    std::uint64_t packet_bytes_max = never_split;
+    // After breaks without a reason, which a passing fault of the network may have been.
+    std::uint64_t tried_bytes = never_split;
+    std::int64_t tried_until_us = 0;
+    std::int64_t tried_for_us = 0;
   };
   std::vector<Sizes> learnt_sizes_;  // of each broker, from its refusals
 

@@ -14,6 +14,12 @@ constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 // Rows move into the table with the next commit, which an idle agent makes within seconds.
 constexpr std::int64_t look_again_us = 1'000'000;
 constexpr std::uint32_t suspicions_max = 3;
+// A network can break as often with a message that is innocent.
+constexpr std::uint32_t breaks_max = 6;
+// No broker's limit is as low: a message of this size is not halved.
+constexpr std::uint64_t small_bytes = 2'048;
+constexpr std::int64_t hour_us = 3'600'000'000;
+constexpr std::int64_t day_us = 24 * hour_us;
 
 }  // namespace
 
@@ -107,27 +113,38 @@ void Brain::judge_end(std::uint8_t reason_code) {
 /// nothing may be lost for; smaller messages help against that as well, and against a limit that a
 /// broker does not tell.
 void Brain::suspect(const Window::Answer& lone, bool is_blamed) {
-  std::uint64_t& split_bytes = learnt_sizes_[brokers_.current()].split_bytes;
+  Sizes& sizes = learnt_sizes_[brokers_.current()];
   if (suspect_ != lone.row.ref) {
     suspect_ = lone.row.ref;
     suspicions_ = 0;
-    split_bytes_before_ = split_bytes;
+    tried_bytes_before_ = sizes.tried_bytes;
   }
   if (++suspicions_ < suspicions_max) return;
-  if (!is_blamed && lone.events > 1) {
-    split_bytes = std::min(split_bytes, lone.bytes / 2);
-    report(Report::Kind::smaller, static_cast<std::int64_t>(split_bytes));
-    brokers_.on_working();  // something else is tried now: no reason to wait longer and longer
-    return;
+  if (!is_blamed) {
+    if (make_smaller(lone) || suspicions_ < breaks_max) return;
+    sizes.tried_bytes = tried_bytes_before_;  // its size was not the reason
   }
   suspect_.reset();
-  if (!is_blamed) split_bytes = split_bytes_before_;  // its size was not the reason
   // A loss record cannot become another one.
   if (settings_.skips_poison && is_blamed && lone.row.events != 0) {
     lose(lone.row, 0);
   } else {
     park_for_now(lone.row, 0);
   }
+}
+
+/// For an hour, and twice as long each time that it has to be found out again.
+bool Brain::make_smaller(const Window::Answer& lone) {
+  if (lone.events <= 1 || lone.bytes <= small_bytes) return false;
+  Sizes& sizes = learnt_sizes_[brokers_.current()];
+  if (sizes.tried_bytes == never_split) {
+    sizes.tried_for_us = std::clamp(2 * sizes.tried_for_us, hour_us, day_us);
+  }
+  sizes.tried_bytes = std::min(sizes.tried_bytes, std::max(lone.bytes / 2, small_bytes));
+  sizes.tried_until_us = now_us_ + sizes.tried_for_us;
+  report(Report::Kind::smaller, static_cast<std::int64_t>(sizes.tried_bytes));
+  brokers_.on_working();  // something else is tried now: no reason to wait longer and longer
+  return true;
 }
 
 void Brain::take_parked_progress(std::int64_t round_trip_us) {

@@ -152,9 +152,11 @@ void Brain::start(const Window::RowInfo& row) {
     return;
   }
   sending_ = Sending{row, {}, 0};
-  const Sizes& sizes = learnt_sizes_[brokers_.current()];
+  Sizes& sizes = learnt_sizes_[brokers_.current()];
+  if (now_us_ >= sizes.tried_until_us) sizes.tried_bytes = never_split;
   const std::uint64_t most = std::min(sizes.packet_bytes_max, limits_.packet_bytes_max);
-  actions_->push_back(Encode{connection_, row.ref, std::min(sizes.split_bytes, most), most});
+  const std::uint64_t split = std::min({sizes.split_bytes, sizes.tried_bytes, most});
+  actions_->push_back(Encode{connection_, row.ref, split, most});
 }
 
 /// Reads on while the window is busy, so that sending need not wait for the store.

@@ -97,7 +97,7 @@ struct Bench {
     if (has_encode) {
       has_encode = false;
       tell(Encoded{connection, pending_encode,
-                   std::vector<EncodedPart>(parts, {1'000, part_events})});
+                   std::vector<EncodedPart>(parts, {part_bytes, part_events})});
     }
   }
 
@@ -134,6 +134,7 @@ struct Bench {
   std::array<std::vector<std::uint64_t>, 3> stored;
   std::uint32_t parts = 1;
   std::uint32_t part_events = 10;
+  std::uint64_t part_bytes = 1'000;
   bool answers_fetches = true;
   std::uint64_t connection = 0;
   std::size_t broker = 0;

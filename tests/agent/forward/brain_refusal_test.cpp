@@ -216,25 +216,50 @@ TEST_CASE("a batch that was alone and is blamed for the end of three connections
 }
 
 TEST_CASE("a batch that connections break with is split, then parked, and never lost") {
-  Bench bench({.in_flight_max = 1, .skips_poison = true});
+  Bench bench({.in_flight_max = 1, .status_every_us = 1'000'000 * second, .skips_poison = true});
   bench.store(Priority::normal, {1, 101});
+  bench.part_bytes = 10'000;
   for (int i = 0; i < 3; ++i) {
     end_after_status(bench, 0);
-    CHECK(bench.encoded.split_bytes > 1'000);
+    CHECK(bench.encoded.split_bytes > 10'000);
   }
   bench.part_events = 5;
+  bench.part_bytes = 5'000;
   end_after_status(bench, 0);
-  CHECK(bench.encoded.split_bytes == 500);
+  CHECK(bench.encoded.split_bytes == 5'000);
   SECTION("it passes when it is smaller, and what follows is as small") {
     bench.up();
     bench.acknowledge(bench.status_message);
     bench.take();
     bench.acknowledge(bench.last_message);
     CHECK(bench.take() == "ack1 row101 ");
-    CHECK(bench.encoded.split_bytes == 500);
+    CHECK(bench.encoded.split_bytes == 2'500);
+    SECTION("for an hour, and then for two if it has to be found out again") {
+      bench.part_bytes = 10'000;
+      const auto after = [&](std::int64_t time_us) {
+        bench.acknowledge(bench.last_message);
+        bench.pass(time_us);
+        bench.store(Priority::normal, {bench.stored[1].back() + 1});
+        return bench.encoded.split_bytes;
+      };
+      CHECK(after(3'500 * second) == 2'500);
+      CHECK(after(200 * second) > 10'000);
+      for (int i = 0; i < 3; ++i) end_after_status(bench, 0);
+      bench.up();
+      CHECK(bench.encoded.split_bytes == 5'000);
+      bench.acknowledge(bench.status_message);
+      CHECK(after(7'000 * second) == 5'000);
+      CHECK(after(300 * second) > 10'000);
+    }
   }
-  SECTION("a single event breaks it: its stream waits, and size was not the reason") {
-    bench.part_events = 1;
+  SECTION("one that is small breaks it: its stream waits, and size was not the reason") {
+    if (GENERATE(false, true)) {
+      bench.part_events = 1;
+    } else {
+      bench.part_bytes = 2'048;
+    }
+    end_after_status(bench, 0);
+    CHECK(bench.take().find("park") == std::string::npos);
     end_after_status(bench, 0);
     const std::string said = bench.take();
     CHECK(said.find("park1@1 ") != std::string::npos);

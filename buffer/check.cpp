@@ -97,7 +97,9 @@ Result<void> walk_rows(Txn& txn, Table table, const State& state, CheckDepth dep
   const bool is_all = depth == CheckDepth::all;
   PENSTOCK_TRY_ASSIGN(bool found, is_all ? cursor.first() : cursor.last());
   std::uint64_t hash = 0;
-  for (std::size_t i = 0; found && (is_all || i < recent_rows); ++i) {
+  std::uint64_t seen = 0;
+  for (; found && (is_all || seen < recent_rows); ++seen) {
+    PENSTOCK_TRY(cursor.check_page());
     hash ^= hash_of(cursor.value());  // reads every page of it
     if (is_newer(state.counters, state.identity.epoch, table, cursor)) {
       return Error{Errc::corrupt, "its counters are older than its rows"};
@@ -106,7 +108,9 @@ Result<void> walk_rows(Txn& txn, Table table, const State& state, CheckDepth dep
   }
   volatile std::uint64_t sink = hash;
   static_cast<void>(sink);
-  return {};
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t rows, txn.entries(table));
+  if (is_all ? seen == rows : seen == std::min<std::uint64_t>(rows, recent_rows)) return {};
+  return Error{Errc::corrupt, fmt::format("{} of {} rows of a table are seen", seen, rows)};
 }
 
 /// Takes pages from LMDB's list of free ones, as the next commit will, and gives them back.

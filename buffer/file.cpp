@@ -46,6 +46,12 @@ Error damaged(std::string_view what) {
   return Error{Errc::corrupt, fmt::format("the buffer's {} is damaged", what)};
 }
 
+/// Of one that is no stream's.
+bool is_state_key(std::string_view key) {
+  return key == identity_key || key == counters_key ||
+         key.substr(0, 1) == std::string_view(&position_prefix, 1);
+}
+
 Result<Identity> read_identity(Txn& txn) {
   PENSTOCK_TRY_ASSIGN(const auto value, txn.get(Table::state, identity_key));
   if (!value) return damaged("identity");
@@ -204,15 +210,23 @@ Result<State> read_state(Env& env) {
   if (!counters) return damaged("counter record");
   state.counters = *counters;
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::state));
-  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek({&stream_prefix, 1}));
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.first());
+  std::uint64_t seen = 0;
   while (found) {
-    const auto id = decode_stream_key(cursor.key());
-    if (!id) break;
-    auto record = decode_stream(epoch, cursor.key(), cursor.value());
-    if (!record) return damaged("stream record");
-    state.streams.emplace_back(*id, *std::move(record));
+    PENSTOCK_TRY(cursor.check_page());
+    ++seen;
+    if (const auto id = decode_stream_key(cursor.key())) {
+      auto record = decode_stream(epoch, cursor.key(), cursor.value());
+      if (!record) return damaged("stream record");
+      state.streams.emplace_back(*id, *std::move(record));
+    } else if (!is_state_key(cursor.key())) {
+      return damaged("table of states");
+    }
     PENSTOCK_TRY_ASSIGN(found, cursor.next());
   }
+  // A record that is hidden would let its stream begin with numbers that were used.
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t records, txn.entries(Table::state));
+  if (seen != records) return damaged("table of states");
   return state;
 }
 

@@ -2,11 +2,15 @@
 
 #include <fmt/core.h>
 #include <lmdb.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+
+#include "buffer/lmdb_layout.hpp"
 
 namespace penstock::buffer {
 namespace {
@@ -18,6 +22,40 @@ MDB_val val(std::string_view bytes) { return {bytes.size(), const_cast<char*>(by
 
 std::string_view view(const MDB_val& value) {
   return {static_cast<const char*>(value.mv_data), value.mv_size};
+}
+
+/// Whether the value follows its key, not in pages of its own.
+bool is_in_page(std::string_view key, std::string_view value) {
+  return value.data() == key.data() + key.size();
+}
+
+template <typename Number>
+Number load(const char* at) {
+  Number number;
+  std::memcpy(&number, at, sizeof number);
+  return number;
+}
+
+/// Whether its nodes fill what they have to fill.
+bool is_leaf_whole(const char* page, std::size_t page_size) {
+  using namespace lmdb_layout;
+  const auto half = [&](std::size_t at) { return load<std::uint16_t>(page + at); };
+  const std::size_t lower = half(lower_at);
+  const std::size_t upper = half(upper_at);
+  if ((half(flags_at) & kind_mask) != leaf_flag) return false;
+  if (lower < page_header || lower > upper || upper > page_size) return false;
+  std::size_t bytes = 0;
+  for (std::size_t slot = page_header; slot + 2 <= lower; slot += 2) {
+    const std::size_t node = half(slot);
+    if (node < upper || node + node_header > page_size) return false;
+    const bool has_own_pages = (half(node + node_flags_at) & big_data_flag) != 0;
+    const std::size_t value = half(node) | std::size_t{half(node + 2)} << 16U;
+    const std::size_t size =
+        node_header + half(node + key_size_at) + (has_own_pages ? word : value);
+    if (size > page_size - node) return false;
+    bytes += (size + 1) / 2 * 2;
+  }
+  return bytes == page_size - upper;
 }
 
 bool is_disk_full(int fd) {
@@ -35,6 +73,12 @@ Errc errc_of(int code) {
     // LMDB's own codes are negative; all others of them come of what it reads.
     default: return code < 0 ? Errc::corrupt : Errc::unavailable;
   }
+}
+
+/// Whether no limit of the process keeps a file from this size.
+bool may_grow(std::uint64_t bytes) {
+  rlimit limit = {};
+  return ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= bytes;
 }
 
 /// Whether memory ran out although there is some: the demand was absurd.
@@ -65,6 +109,15 @@ Result<void> Txn::put(Table table, std::string_view key, std::string_view value)
   return {};
 }
 
+Result<void> Txn::replace(Table table, std::string_view key, std::string_view value) {
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(*this, table));
+  PENSTOCK_TRY_ASSIGN(const bool found, cursor.seek(key));
+  const bool has_own_pages =
+      found && cursor.key() == key && !is_in_page(cursor.key(), cursor.value());
+  if (has_own_pages) PENSTOCK_TRY(cursor.erase());
+  return put(table, key, value);
+}
+
 Result<char*> Txn::put_reserved(Table table, std::string_view key, std::size_t size) {
   return reserve(table, key, size, MDB_RESERVE);
 }
@@ -82,10 +135,10 @@ Result<char*> Txn::reserve(Table table, std::string_view key, std::size_t size, 
 }
 
 Result<bool> Txn::erase(Table table, std::string_view key) {
-  MDB_val k = val(key);
-  const int code = mdb_del(txn_.get(), env_->tables_[index_of(table)], &k, nullptr);
-  if (code == MDB_NOTFOUND) return false;
-  if (code != 0) return env_->error("delete", code);
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(*this, table));
+  PENSTOCK_TRY_ASSIGN(const bool found, cursor.seek(key));
+  if (!found || cursor.key() != key) return false;
+  PENSTOCK_TRY(cursor.erase());
   return true;
 }
 
@@ -135,6 +188,7 @@ Result<void> Txn::check_free_list(std::size_t bytes_max) {
   for (std::size_t bytes = 0; found && bytes < bytes_max; bytes += cursor.value().size()) {
     // LMDB: the key is a transaction's number; the value a list's length and page numbers that
     // fall.
+    PENSTOCK_TRY(cursor.check_page());
     const std::string_view value = cursor.value();
     std::size_t length = 0;
     if (value.size() >= sizeof length) std::memcpy(&length, value.data(), sizeof length);
@@ -205,7 +259,41 @@ Result<bool> Cursor::seek(std::string_view key) {
   return move(MDB_SET_RANGE);
 }
 
+/// LMDB frees as many pages as a long value's first one says, and moves what is in a page by the
+/// size that a node says.
+Result<void> Cursor::check_entry() {
+  using namespace lmdb_layout;
+  const std::size_t page_size = env_->page_size();
+  if (is_in_page(key_, value_)) {
+    if (node_header + key_.size() + value_.size() <= node_max(page_size)) return {};
+  } else {
+    const char* const page = value_.data() - page_header;
+    const auto kind = load<std::uint16_t>(page + flags_at) & kind_mask;
+    if (load<std::size_t>(page) == load<std::size_t>(key_.data() + key_.size()) &&
+        kind == overflow_flag &&
+        load<std::uint32_t>(page + pages_at) == value_pages(value_.size(), page_size)) {
+      return {};
+    }
+  }
+  return env_->damage("an entry does not have the pages that it needs");
+}
+
+Result<void> Cursor::check_page() {
+  // Pages of the map begin at multiples of their size.
+  const auto into = reinterpret_cast<std::uintptr_t>(key_.data()) % env_->page_size();
+  const char* const page = key_.data() - into;
+  if (page != std::exchange(checked_page_, page) &&
+      !(is_leaf_whole(page, env_->page_size()) && env_->is_at_its_place(page))) {
+    return env_->damage("a page is damaged");
+  }
+  return check_entry();
+}
+
 Result<void> Cursor::erase() {
+  // After other writes its views may be those of a page that is gone.
+  PENSTOCK_TRY_ASSIGN(const bool is_there, move(MDB_GET_CURRENT));
+  if (!is_there) return env_->damage("an entry is gone");
+  PENSTOCK_TRY(check_entry());
   const int code = mdb_cursor_del(cursor_.get(), 0);
   if (code != 0) return env_->error("delete", code);
   return {};
@@ -284,12 +372,29 @@ int Env::fd() const {
   return fd;
 }
 
+/// LMDB believes what a page says of its own number when it replaces it.
+bool Env::is_at_its_place(const char* page) {
+  const auto address = reinterpret_cast<std::uintptr_t>(page);
+  const std::uintptr_t map = address - load<std::size_t>(page) * page_size_;
+  if (map_ == 0) map_ = map;
+  return map == map_;
+}
+
+Error Env::damage(std::string_view what) {
+  has_met_damage_ = true;
+  return Error{Errc::corrupt, std::string(what)};
+}
+
 Error Env::error(std::string_view what, int code) {
   if (code == MDB_MAP_FULL) was_map_full_ = true;
-  const bool is_absurd = code == EINVAL || (code == ENOMEM && has_memory());
+  const bool is_absurd = code == EINVAL || (code == ENOMEM && has_memory()) ||
+                         (code == EFBIG && may_grow(map_bytes()));
   if (is_absurd || errc_of(code) == Errc::corrupt) has_met_damage_ = true;
   // A write cut short by a full disk is reported as EIO.
   if (code == EIO && is_disk_full(fd())) code = ENOSPC;
+  if (code == EFBIG && is_absurd) {
+    return Error{Errc::corrupt, fmt::format("{}: a page far beyond the others", what)};
+  }
   return Error{errc_of(code), fmt::format("{}: {}", what, mdb_strerror(code))};
 }
 

@@ -27,6 +27,8 @@ class Txn {
 
   Result<std::optional<std::string_view>> get(Table table, std::string_view key);
   Result<void> put(Table table, std::string_view key, std::string_view value);
+  /// The same, where the value that is there may be one that has pages of its own.
+  Result<void> replace(Table table, std::string_view key, std::string_view value);
   /// Room for `size` bytes under a key; the caller fills it before the next call.
   Result<char*> put_reserved(Table table, std::string_view key, std::size_t size);
   /// The same, for a key behind all others of the table.
@@ -78,8 +80,11 @@ class Cursor {
   Result<bool> previous();
   /// The first entry whose key is not below `key`.
   Result<bool> seek(std::string_view key);
-  /// Removes the present entry.
+  /// Removes the present entry. corrupt: LMDB would free more or less than it takes.
   Result<void> erase();
+  /// Whether the page that the present entry is in is laid out as it must be, and the entry too.
+  /// corrupt: it is not. Only in a reading transaction.
+  Result<void> check_page();
 
   std::string_view key() const { return key_; }
   std::string_view value() const { return value_; }
@@ -91,11 +96,13 @@ class Cursor {
   Cursor(Env& env, MDB_cursor* cursor) : env_(&env), cursor_(cursor) {}
   static Result<Cursor> open(Txn& txn, unsigned table);
   Result<bool> move(int operation);
+  Result<void> check_entry();
 
   Env* env_;
   std::unique_ptr<MDB_cursor, Close> cursor_;
   std::string_view key_;
   std::string_view value_;
+  const char* checked_page_ = nullptr;
 };
 
 enum class Access {
@@ -138,12 +145,15 @@ class Env {
   Result<void> open_tables(bool make);
   Result<void> open_table(Txn& txn, std::size_t index, bool make);
   Error error(std::string_view what, int code);
+  Error damage(std::string_view what);
+  bool is_at_its_place(const char* page);
 
   MDB_env* env_;
   unsigned tables_[table_count] = {};  // 0: missing
   std::size_t page_size_ = 0;
   bool was_map_full_ = false;
   bool has_met_damage_ = false;
+  std::uintptr_t map_ = 0;  // where the map begins, as the first page that was looked at says
 };
 
 }  // namespace penstock::buffer

@@ -10,23 +10,13 @@
 
 #include "agent/base/bytes.hpp"
 #include "buffer/content.hpp"
+#include "buffer/lmdb_layout.hpp"
 #include "buffer/store.hpp"
 
 namespace penstock::buffer {
 namespace {
 
-// LMDB 0.9, mdb.c: MDB_page. A page number, 2 bytes of padding, flags, then the bounds of the free
-// space or, in an overflow page, how many pages follow each other.
-constexpr std::size_t word = sizeof(void*);
-constexpr std::size_t flags_at = word + 2;
-constexpr std::size_t lower_at = word + 4;
-constexpr std::size_t page_header = word + 8;
-constexpr std::uint16_t leaf_flag = 0x02;
-constexpr std::uint16_t kind_mask = 0x6f;  // without "dirty", which does not reach the disk
-
-// MDB_node: size of the data in two halves, flags, size of the key; then key and data.
-constexpr std::size_t node_header = 8;
-constexpr std::uint16_t big_data_flag = 0x01;
+using namespace lmdb_layout;
 
 constexpr std::size_t page_size_default = 4096;
 constexpr std::size_t meta_page_size_at = page_header + 8 + 2 * word;
@@ -94,7 +84,7 @@ void PageScan::visit_leaf(std::string_view page, std::uint64_t number,
   for (std::size_t slot = page_header; slot + 2 <= lower; slot += 2) {
     const std::size_t node = half(page, slot);
     if (node < lower || node + node_header > page.size()) continue;
-    const std::size_t key_size = half(page, node + 6);
+    const std::size_t key_size = half(page, node + key_size_at);
     const std::size_t key_at = node + node_header;
     if (key_size > page.size() - key_at) continue;
     const std::size_t size = half(page, node) | static_cast<std::size_t>(half(page, node + 2))
@@ -103,7 +93,7 @@ void PageScan::visit_leaf(std::string_view page, std::uint64_t number,
     FoundRecord record;
     record.key = page.substr(key_at, key_size);
     record.page = number;
-    if ((half(page, node + 4) & big_data_flag) == 0) {
+    if ((half(page, node + node_flags_at) & big_data_flag) == 0) {
       if (size > page.size() - data_at) continue;
       record.value = page.substr(data_at, size);
       record.value_at = number * page_size_ + data_at;

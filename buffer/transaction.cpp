@@ -125,9 +125,9 @@ Result<void> Transaction::put_positions(std::span<const NewPosition> positions) 
       PENSTOCK_TRY(txn_.erase(Table::state, key));
       continue;
     }
-    PENSTOCK_TRY(
-        txn_.put(Table::state, key,
-                 encode_position(epoch_, key, {position.owner, position.part, position.bytes})));
+    PENSTOCK_TRY(txn_.replace(
+        Table::state, key,
+        encode_position(epoch_, key, {position.owner, position.part, position.bytes})));
   }
   return {};
 }

@@ -15,6 +15,7 @@
 #include "buffer/crash_marker.hpp"
 #include "buffer/fair_lock.hpp"
 #include "buffer/file.hpp"
+#include "buffer/lmdb_layout.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
@@ -136,6 +137,31 @@ TEST_CASE_METHOD(CheckFixture, "a header whose numbers cannot be is damage, not 
   change((is_first ? 0 : page) + place.at, [](char c) { return static_cast<char>(c ^ 0x20); });
   open();
   CHECK(report.reason == "quarantined");
+}
+
+TEST_CASE_METHOD(CheckFixture, "a page that hides a stream's record is damage") {
+  using namespace lmdb_layout;
+  const std::string epoch = made(5);
+  const std::string sound = read_file(file());
+  const bool is_under_other_key = GENERATE(true, false);
+  std::size_t changed = 0;
+  for (std::size_t at = 2 * page; at < sound.size(); at += page) {
+    const auto half = [&](std::size_t place) {
+      return load_le<std::uint16_t>(sound.data() + at + place);
+    };
+    const std::size_t key = sound.find(encode_stream_key(1), at);
+    if (half(flags_at) != leaf_flag || key >= at + page || key - at < half(upper_at)) continue;
+    ++changed;
+    if (is_under_other_key) {
+      change(key, [](char c) { return static_cast<char>(c ^ 1); });
+    } else {  // it is the last one in its page
+      change(at + lower_at, [](char c) { return static_cast<char>(c - 2); });
+    }
+  }
+  REQUIRE(changed > 0);
+  open();
+  CHECK(report.reason == "quarantined");
+  CHECK(report.previous_epoch == epoch);
 }
 
 TEST_CASE_METHOD(CheckFixture, "a list of free pages that names pages in use is damage") {

@@ -11,21 +11,19 @@
 #include "buffer/crash_marker.hpp"
 #include "buffer/damage_watch.hpp"
 #include "buffer/layout.hpp"
+#include "buffer/lmdb_layout.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
 using namespace penstock::buffer;
+using namespace penstock::buffer::lmdb_layout;
 using namespace penstock::tests;
 namespace fs = std::filesystem;
 
 namespace {
 
 constexpr std::size_t page = 4096;
-// LMDB 0.9, mdb.c: MDB_page and MDB_meta.
-constexpr std::size_t word = sizeof(void*);
-constexpr std::size_t flags_at = word + 2;
-constexpr std::size_t upper_at = word + 6;
-constexpr std::size_t page_header = word + 8;
+// LMDB 0.9, mdb.c: MDB_meta.
 constexpr std::size_t tables_at = page_header + 8 + 2 * word;
 constexpr std::size_t free_root_at = tables_at + 8 + 4 * word;
 constexpr std::size_t transaction_at = tables_at + 2 * (8 + 5 * word) + word;
@@ -50,6 +48,20 @@ class DamageFixture : public StoreFixture {
     const UniqueFd fd(::open(file().c_str(), O_WRONLY | O_CLOEXEC));
     REQUIRE(::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(at)) ==
             static_cast<ssize_t>(bytes.size()));
+  }
+  /// Where the row's key is, in every page that has it or had it.
+  std::vector<std::size_t> keys_of(std::uint64_t id) const {
+    const std::string bytes = read_file(file());
+    const RowKeyBytes row = encode_row_key({id, app.id, (id - 1) * 10, 10}, RowKind::batch);
+    std::vector<std::size_t> keys;
+    for (std::size_t at = 2 * page; at < bytes.size(); at += page) {
+      const std::size_t key = bytes.find(view(row), at);
+      if (key == std::string::npos || key >= at + page) continue;
+      // Before its nodes a page has what its memory held before.
+      if (key - at < load_le<std::uint16_t>(bytes.data() + at + upper_at)) continue;
+      keys.push_back(key);
+    }
+    return keys;
   }
   /// Where the first page of the list of free pages is.
   std::size_t free_list() const {
@@ -96,15 +108,9 @@ TEST_CASE_METHOD(DamageFixture, "a damaged list of free pages ends in a new epoc
 
 TEST_CASE_METHOD(DamageFixture, "rows that cannot be reached end in a new epoch") {
   const std::string epoch = store->epoch();
-  const std::string bytes = read_file(file());
-  const RowKeyBytes row_25 = encode_row_key({25, app.id, 240, 10}, RowKind::batch);
   // Every page that has its key says that it is something else.
-  for (std::size_t at = 2 * page; at < bytes.size(); at += page) {
-    const std::size_t key = bytes.find(view(row_25), at);
-    if (key == std::string::npos || key >= at + page) continue;
-    // Before its nodes a page has what its memory held before.
-    if (key - at < load_le<std::uint16_t>(bytes.data() + at + upper_at)) continue;
-    write(at + flags_at, std::string(2, '\0'));
+  for (const std::size_t key : keys_of(25)) {
+    write(key / page * page + flags_at, std::string(2, '\0'));
   }
   Result<std::vector<Row>> rows = Error{};
   for (unsigned i = 0; i < DamageWatch::failures_max; ++i) {
@@ -118,6 +124,30 @@ TEST_CASE_METHOD(DamageFixture, "rows that cannot be reached end in a new epoch"
   open();
   CHECK(report.reason == "quarantined");
   CHECK(report.previous_epoch == epoch);
+}
+
+TEST_CASE_METHOD(DamageFixture, "a long row whose pages are counted wrongly is not trimmed") {
+  const std::string epoch = store->epoch();
+  const std::string bytes = read_file(file());
+  const std::uint32_t pages = GENERATE(2, 300, 2'000'000'000);  // it has 3
+  char number[sizeof pages];
+  store_le(number, pages);
+  for (const std::size_t key : keys_of(25)) {
+    const auto first = load_le<std::size_t>(bytes.data() + key + row_key_size);
+    write(first * page + pages_at, {number, sizeof number});
+  }
+  const bool is_met = GENERATE(true, false);
+  if (is_met) {
+    store->acknowledge(store->generation(), Priority::normal, 30);
+    CHECK(last_answer().code == Errc::corrupt);
+    CHECK(told == 1);
+  }
+  store->close();
+  open();
+  CHECK(report.reason == "quarantined");
+  CHECK(report.previous_epoch == epoch);
+  REQUIRE(report.last_numbers.size() == 1);
+  CHECK(report.last_numbers[0].next_seq == 350);
 }
 
 TEST_CASE_METHOD(StoreFixture, "a disk that fails, or is full, is no damage") {

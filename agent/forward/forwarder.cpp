@@ -198,6 +198,7 @@ void Forwarder::check_store() {
   if (generation == generation_) return;
   generation_ = generation;
   fetched_parked_.reset();
+  if (const auto streams = store_.stream_stats()) continuity_.begin(*streams);
   auto encoder = MessageEncoder::make(message_settings());
   if (encoder) encoder_ = std::move(encoder).value();
   const std::vector<std::uint32_t> parked = store_.parking()->streams();

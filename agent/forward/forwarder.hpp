@@ -26,6 +26,7 @@
 #include "agent/forward/message.hpp"
 #include "agent/forward/mqtt_link.hpp"
 #include "agent/forward/receiver_ack.hpp"
+#include "buffer/continuity.hpp"
 #include "buffer/parking.hpp"
 
 namespace penstock::forward {
@@ -173,7 +174,10 @@ class Forwarder {
   void perform(const AcknowledgeParked& action);
   void perform(const Unpark& action);
   void perform(const Report& action);
+  Result<std::vector<buffer::Row>> read_rows(const Fetch& action) const;
   buffer::Row take_fetched(const RowRef& wanted);
+  void add_missing(const buffer::RowKey& next, std::string_view stream, std::uint64_t missing,
+                   EncodedRow& out);
   std::string stream_name(std::uint32_t stream_id) const;
   void report_refusal(const Report& report);
   void count_parked();
@@ -216,6 +220,7 @@ class Forwarder {
   std::vector<Action> actions_;
   std::array<std::deque<buffer::Row>, buffer::priority_count> fetched_;
   std::optional<buffer::Row> fetched_parked_;
+  buffer::Continuity continuity_;
   RowRef encoded_row_;
   std::vector<OutgoingMessage> encoded_;
   std::uint32_t encoded_events_ = 0;

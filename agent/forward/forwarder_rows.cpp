@@ -1,14 +1,29 @@
 // The forwarder's rows: read from the store, turned into messages, acknowledged, parked.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+#include <limits>
 #include <utility>
 
 #include "agent/forward/forwarder.hpp"
 
 namespace penstock::forward {
 
+/// Without those whose numbers are in doubt: they are told as missing before the next one.
+Result<std::vector<buffer::Row>> Forwarder::read_rows(const Fetch& action) const {
+  std::uint64_t after_id = action.after_id;
+  for (;;) {
+    auto rows = store_.rows_after(action.priority, after_id, action.bytes);
+    if (!rows || rows->empty()) return rows;
+    after_id = rows->back().key.id;
+    buffer::remove_doubtful(*rows);
+    if (!rows->empty()) return rows;
+  }
+}
+
 void Forwarder::perform(const Fetch& action) {
-  auto rows = store_.rows_after(action.priority, action.after_id, action.bytes);
+  auto rows = read_rows(action);
   if (!rows || store_.generation() != action.generation) {
     if (!rows) set_error(rows.error().text);
     pending_.push_back(FetchFailed{});
@@ -40,6 +55,7 @@ void Forwarder::perform(const FetchParked& action) {
     event.has_failed = true;
   } else if (!rows->empty()) {
     buffer::Row& row = rows->front();
+    if (row.is_damaged) row.key = continuity_.place_of_damaged(row.key);
     const bool is_batch = row.kind == buffer::RowKind::batch;
     event.row = {row.key.id,       row.stored.size(), is_batch ? row.key.count : 0,
                  action.stream_id, row.key.seq,       row.key.seq + row.key.count};
@@ -82,7 +98,9 @@ void Forwarder::perform(const Encode& action) {
   Limits limits = limits_;
   limits.split_bytes = action.split_bytes;
   limits.packet_bytes_max = action.packet_bytes_max;
+  const std::uint64_t missing = continuity_.missing_before(row.key);
   EncodedRow encoded = encoder_.encode(row, stream, limits, clock_.wall_us());
+  if (missing != 0) add_missing(row.key, stream, missing, encoded);
   if (encoded.is_damaged || encoded.refused_events != 0) {
     log_.warn("event={} stream={} seq={} count={}",
               encoded.is_damaged ? "batch_damaged" : "event_too_large", penstock::quoted(stream),
@@ -99,6 +117,31 @@ void Forwarder::perform(const Encode& action) {
     event.parts.push_back({packet_bytes(message, limits_.protocol), message.events});
   }
   pending_.push_back(std::move(event));
+}
+
+/// The buffer was damaged: what it does not have any more goes before what it has, as lost.
+void Forwarder::add_missing(const buffer::RowKey& next, std::string_view stream,
+                            std::uint64_t missing, EncodedRow& out) {
+  constexpr std::uint64_t record_max = std::numeric_limits<std::int32_t>::max();
+  log_.warn("event=numbers_missing stream={} seq={} count={}", penstock::quoted(stream),
+            next.seq - missing, missing);
+  std::vector<OutgoingMessage> messages;
+  for (std::uint64_t first = next.seq - missing; first < next.seq;) {
+    buffer::Row lost;
+    lost.is_damaged = true;
+    lost.key = {next.id, next.stream_id, first,
+                static_cast<std::uint32_t>(std::min(record_max, next.seq - first))};
+    for (OutgoingMessage& told :
+         encoder_.encode(lost, stream, limits_, clock_.wall_us()).messages) {
+      messages.push_back(std::move(told));
+    }
+    first += lost.key.count;
+  }
+  messages.insert(messages.end(), std::make_move_iterator(out.messages.begin()),
+                  std::make_move_iterator(out.messages.end()));
+  out.messages = std::move(messages);
+  const std::lock_guard lock(stats_mutex_);
+  ++stats_.damaged_batches;
 }
 
 void Forwarder::perform(const Publish& action) {

@@ -57,6 +57,7 @@ class ForwardWorld {
     forward::RowRef last_sent;
     std::size_t of_class = 0;
     std::uint64_t next_seq = 0;       // of the store
+    std::uint64_t sent_end = 0;       // of the row that was encoded last
     std::uint64_t next_expected = 0;  // of the receiver
   };
   struct Broker {

@@ -74,6 +74,10 @@ void ForwardWorld::perform(const forward::FetchParked& action) {
 void ForwardWorld::perform(const forward::Encode& action) {
   const Row* const row = find(action.row);
   require(row != nullptr, "a row is used that was trimmed");
+  // What the store lost is told by where a row begins, against the one that was sent before.
+  Stream& stream = streams_[row->stream];
+  require(row->seq <= stream.sent_end, "rows of a stream are sent that do not follow each other");
+  stream.sent_end = row->seq + row->count;
   encoded_ = {action.row, *row, {}};
   const std::uint64_t most = std::min(action.split_bytes, action.packet_bytes_max);
   const std::uint64_t parts =

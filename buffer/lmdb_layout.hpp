@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace penstock::buffer::lmdb_layout {
 
@@ -32,6 +33,11 @@ constexpr std::size_t node_max(std::size_t page_size) {
 }
 constexpr std::size_t value_pages(std::size_t size, std::size_t page_size) {
   return (page_header - 1 + size) / page_size + 1;
+}
+
+/// Whether the value follows its key, not in pages of its own.
+inline bool is_in_page(std::string_view key, std::string_view value) {
+  return value.data() == key.data() + key.size();
 }
 
 }  // namespace penstock::buffer::lmdb_layout

@@ -13,6 +13,7 @@ namespace {
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t fetch_again_after_us = 1'000'000;
 constexpr std::int64_t hand_over_us_max = 5'000'000;
+constexpr std::int64_t settled_us = 300'000'000;  // a connection of so long was welcome
 constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::normal,
                                     buffer::Priority::low};
 
@@ -103,6 +104,7 @@ void Brain::on(const LinkUp& event) {
   if (event.connection != connection_ || state_ != State::connecting) return;
   state_ = State::up;
   limits_ = event.limits;
+  up_since_us_ = now_us_;
   brokers_.on_up(now_us_);
   if (std::exchange(broker_up_, brokers_.current()) != brokers_.current()) retry_parked_now();
   status_due_us_ = settings_.tells_status ? now_us_ : never;
@@ -117,7 +119,13 @@ void Brain::on(const LinkDown& event) {
   if (event.connection != connection_) return;
   if (state_ != State::connecting && state_ != State::up) return;
   const bool is_too_large = state_ == State::up && event.reason_code == packet_too_large;
-  if (state_ == State::up) judge_end(event.reason_code);
+  if (state_ == State::up) {
+    judge_end(event.reason_code);
+    // Batches may be taken each time: another client with our id, or a broker that moves, would be
+    // met again at once.
+    const bool is_sent_away = event.reason_code >= 0x80 && !blames_a_packet(event.reason_code);
+    sent_away_ = is_sent_away ? (now_us_ - up_since_us_ < settled_us ? sent_away_ : 0) + 1 : 0;
+  }
   drop(event.stage, event.version_refused);
   // Which one it was is seen when each goes alone.
   if (is_too_large) drops_with_same_oldest_ = same_oldest_max;
@@ -253,7 +261,7 @@ void Brain::drop(Stage stage, bool version_refused) {
   state_ = State::waiting;
   report(was_up ? Report::Kind::lost : Report::Kind::failed);
   brokers_.on_down(now_us_, stage, version_refused);
-  if (refusals_ > 0) brokers_.on_batch_refused(refusals_);
+  if (refusals_ > 0 || sent_away_ > 0) brokers_.on_unwelcome(std::max(refusals_, sent_away_));
   plan_retry();
 }
 

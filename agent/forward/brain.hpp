@@ -203,6 +203,8 @@ class Brain {
   std::optional<RowRef> refused_;  // the last row that was refused
   std::uint8_t refused_code_ = 0;
   std::uint32_t refusals_ = 0;
+  std::uint32_t sent_away_ = 0;  // times in a row that the broker ended a young connection
+  std::int64_t up_since_us_ = 0;
   std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest_at_drop_;
   std::uint32_t drops_with_same_oldest_ = 0;
   std::optional<RowRef> suspect_;

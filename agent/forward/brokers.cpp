@@ -101,7 +101,7 @@ bool Brokers::learn_from_failure(Stage stage, bool version_refused) {
   return memory.uses_v3_1_1;
 }
 
-void Brokers::on_batch_refused(std::uint32_t times) { failures_ = std::max(failures_, times); }
+void Brokers::on_unwelcome(std::uint32_t times) { failures_ = std::max(failures_, times); }
 
 bool Brokers::is_time_for_first(std::int64_t now_us) const { return now_us >= time_for_first_us(); }
 

@@ -38,9 +38,9 @@ class Brokers {
   /// Something was acknowledged: the connection works.
   void on_working();
   void on_down(std::int64_t now_us, Stage stage, bool version_refused);
-  /// The broker refuses a batch, and has done so `times` times in a row: the next connection waits
-  /// accordingly although connecting works.
-  void on_batch_refused(std::uint32_t times);
+  /// The broker refuses a batch, or sends us away, and has done so `times` times in a row: the next
+  /// connection waits accordingly although connecting works.
+  void on_unwelcome(std::uint32_t times);
 
   /// The present connection is to another broker than the first, and has been for long enough.
   bool is_time_for_first(std::int64_t now_us) const;

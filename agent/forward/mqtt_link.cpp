@@ -127,7 +127,7 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
   const Clock& clock;
   std::shared_ptr<Inbox> inbox;
   const std::uint64_t number;
-  const ConnectOptions options;
+  ConnectOptions options;
   const std::uint32_t in_flight_max;
   std::unique_ptr<mqtt::async_client> client;  // destroyed by close(): its callbacks use the rest
 
@@ -152,6 +152,10 @@ void MqttLink::open(std::uint64_t connection, const ConnectOptions& options,
   close(std::chrono::milliseconds(500), false);
   connection_ = std::make_unique<Connection>(clock_, inbox_, connection, options, in_flight_max);
   Connection& opened = *connection_;
+  const auto asked = keep_alives_.find(options.broker.url);
+  if (asked != keep_alives_.end()) {
+    opened.options.keep_alive = std::min(options.keep_alive, asked->second);
+  }
   if (options.broker.uses_tls()) {
     const auto readable = check_tls_files(options.tls);
     if (!readable) {
@@ -191,6 +195,7 @@ std::vector<LinkEvent> MqttLink::take_events() {
                               penstock::quoted(connection.options.broker.host)));
     }
   }
+  obey_keep_alive(connection, events);
   explain_failures(connection, events);
   const bool has_failed = std::any_of(events.begin(), events.end(), [&](const LinkEvent& event) {
     return event.connection == connection.number && event.kind == LinkEvent::Kind::down &&
@@ -198,6 +203,29 @@ std::vector<LinkEvent> MqttLink::take_events() {
   });
   if (has_failed) ++failed_tries_;
   return events;
+}
+
+/// Paho pings as often as CONNECT says, whatever the broker answers. Where that asks for more, the
+/// connection is made once more with its interval, before `up` is handed on.
+void MqttLink::obey_keep_alive(Connection& connection, std::vector<LinkEvent>& events) {
+  const auto is_of_connection = [&](const LinkEvent& event) {
+    return event.connection == connection.number;
+  };
+  const auto up = std::find_if(events.begin(), events.end(), [&](const LinkEvent& event) {
+    return is_of_connection(event) && event.kind == LinkEvent::Kind::up;
+  });
+  if (up == events.end() || up->limits.keep_alive_s == 0) return;
+  const std::chrono::seconds asked(up->limits.keep_alive_s);
+  if (asked >= connection.options.keep_alive) return;
+  keep_alives_[connection.options.broker.url] = asked;
+  connection.options.keep_alive = asked;
+  paho::destroy(std::move(connection.client), std::chrono::milliseconds(500),
+                mqtt::disconnect_options(), connection.in_flight_max);
+  // Nothing of the client that is gone may be taken for news of the next one.
+  std::vector<LinkEvent> late;
+  inbox_->take(late);
+  events.erase(std::remove_if(events.begin(), events.end(), is_of_connection), events.end());
+  start_paho(connection);
 }
 
 /// Paho hides why connecting failed: one attempt of our own tells, before `down` is handed on.
@@ -245,11 +273,12 @@ void MqttLink::start_paho(Connection& connection) {
       self->inbox->post(self->down(
           Stage::up, cause.empty() ? "the connection was lost" : penstock::quoted(cause)));
     });
-    connection.client->set_disconnected_handler([self](const mqtt::properties&,
+    connection.client->set_disconnected_handler([self](const mqtt::properties& given,
                                                        mqtt::ReasonCode code) {
       const auto reason_code = static_cast<std::uint8_t>(code);
       LinkEvent out = self->down(
-          Stage::up, "the broker ends the connection: " + std::string(reason_text(reason_code)));
+          Stage::up, "the broker ends the connection: " + std::string(reason_text(reason_code)) +
+                         paho::words_of(given));
       out.reason_code = reason_code;
       self->inbox->post(std::move(out));
     });

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -75,10 +76,12 @@ class MqttLink {
   class Inbox;
   void start_paho(Connection& connection);
   void explain_failures(Connection& connection, std::vector<LinkEvent>& events);
+  void obey_keep_alive(Connection& connection, std::vector<LinkEvent>& events);
 
   const Clock& clock_;
   std::shared_ptr<Inbox> inbox_;
   std::unique_ptr<Connection> connection_;
+  std::map<std::string, std::chrono::seconds> keep_alives_;  // url -> what its broker asked for
   std::size_t failed_tries_ = 0;  // a name's addresses are tried from another one on each time
 };
 

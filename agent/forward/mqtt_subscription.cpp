@@ -120,7 +120,12 @@ Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
   if (!resolved) return resolved.error();
   for (int silent_closes = 0;;) {
     auto connected = connect_once(tried);
-    if (connected) return connected;
+    if (connected) {
+      const std::chrono::seconds asked(connected->keep_alive_s);
+      if (asked.count() == 0 || asked >= tried.connect.keep_alive) return connected;
+      tried.connect.keep_alive = asked;  // Paho pings as CONNECT says, whatever the broker answers
+      continue;
+    }
     const bool may_fall_back =
         options.protocol == ProtocolChoice::automatic && tried.connect.protocol == Protocol::v5;
     if (!may_fall_back) return connected;
@@ -193,11 +198,11 @@ void Subscription::start(Connection& connection) {
   connection.client->set_connection_lost_handler([self](const std::string& cause) {
     self->lost(cause.empty() ? "the connection was lost" : penstock::quoted(cause));
   });
-  connection.client->set_disconnected_handler(
-      [self](const mqtt::properties&, mqtt::ReasonCode code) {
-        self->lost("the broker ends the connection: " +
-                   std::string(reason_text(static_cast<std::uint8_t>(code))));
-      });
+  connection.client->set_disconnected_handler([self](const mqtt::properties& given,
+                                                     mqtt::ReasonCode code) {
+    self->lost("the broker ends the connection: " +
+               std::string(reason_text(static_cast<std::uint8_t>(code))) + paho::words_of(given));
+  });
   mqtt::connect_options connect = paho::connect_options(options.connect);
   if (options.is_persistent) {
     if (options.connect.protocol == Protocol::v5) {

@@ -27,6 +27,12 @@ std::string text_at(const std::string& in, std::size_t& at) {
   at += 2 + text.size();
   return text;
 }
+/// The properties of a packet of MQTT 5, which are shorter than 128 bytes.
+std::string properties_at(const std::string& in, std::size_t& at) {
+  const std::string properties = in.substr(at + 1, static_cast<unsigned char>(in.at(at)));
+  at += 1 + properties.size();
+  return properties;
+}
 
 }  // namespace
 
@@ -159,6 +165,7 @@ void MqttBroker::take(std::uint8_t first, const std::string& body) {
   };
   switch (first >> 4) {
     case 1: return take_connect(body);
+    case 3: return take_publish(first, body);
     case 8:
     case 10:
       return take_subscribe(static_cast<std::uint16_t>(two_at(body, 0)), body, first >> 4 == 10);
@@ -185,16 +192,24 @@ void MqttBroker::take_connect(const std::string& body) {
   seen_.version = static_cast<std::uint8_t>(body.at(6));
   const auto flags = static_cast<unsigned char>(body.at(7));
   seen_.is_clean = (flags & 2) != 0;
+  seen_.keep_alive_s = static_cast<std::uint16_t>(two_at(body, 8));
   std::size_t at = 10;
   const bool is_5 = seen_.version == 5;
   if (is_5 && behaviour_.closes_on_5) return close_connection();
   if (is_5) {
-    // Session expiry and receive maximum, in this order: so our client writes them.
-    seen_.session_expiry_s = two_at(body, at + 2) << 16 | two_at(body, at + 4);
-    seen_.receive_max = static_cast<std::uint16_t>(two_at(body, at + 7));
-    at += 1 + static_cast<unsigned char>(body.at(at));
+    const std::string properties = properties_at(body, at);
+    if (properties.size() == 8) {
+      // Session expiry and receive maximum, in this order: so our source writes them.
+      seen_.session_expiry_s = two_at(properties, 1) << 16 | two_at(properties, 3);
+      seen_.receive_max = static_cast<std::uint16_t>(two_at(properties, 6));
+    }
   }
   seen_.client_id = text_at(body, at);
+  if ((flags & 4) != 0) {
+    if (is_5) properties_at(body, at);
+    text_at(body, at);
+    text_at(body, at);
+  }
   if ((flags & 0x80) != 0) seen_.user = text_at(body, at);
   if ((flags & 0x40) != 0) seen_.password = text_at(body, at);
   if (is_5 && !behaviour_.knows_5) {
@@ -218,6 +233,13 @@ void MqttBroker::take_connect(const std::string& body) {
     is_subscribed_ = true;
     send_queued(true);
   }
+}
+
+void MqttBroker::take_publish(std::uint8_t first, const std::string& body) {
+  std::size_t at = 0;
+  seen_.published.push_back(text_at(body, at));
+  const bool is_held = seen_.published.size() > behaviour_.published_max;
+  if ((first & 6) != 0 && !is_held) send_packet(0x40, body.substr(at, 2));
 }
 
 void MqttBroker::take_subscribe(std::uint16_t id, const std::string& body, bool is_un) {

@@ -1,5 +1,5 @@
-// MqttBroker: a broker for one subscriber on loopback TCP, with a session that outlives
-// connections, for tests. Its codec is its own.
+// MqttBroker: a broker for one client on loopback TCP, with a session that outlives connections,
+// for tests. Its codec is its own.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,21 @@
 
 namespace penstock::tests {
 
-/// Speaks MQTT 3.1.1 and 5, QoS 0 to 2. Gives every message to the subscriber, whatever its topic.
-/// Thread: any.
+/// Speaks MQTT 3.1.1 and 5, QoS 0 to 2. Gives every message of the test to the client once it has
+/// subscribed, whatever its topic; what the client publishes is answered and goes nowhere. Thread:
+/// any.
 class MqttBroker {
  public:
   struct Behaviour {
     bool knows_5 = true;
-    bool closes_on_5 = false;        ///< instead of an answer
-    std::uint8_t connack = 0;        ///< refuses with this code
-    std::uint8_t suback = 0xFF;      ///< 0xFF: grants what is asked
-    bool is_silent = false;          ///< after CONNACK
-    unsigned window = 20;            ///< messages in flight
-    bool reuses_ids = false;         ///< the lowest that is free; otherwise they go round
-    std::uint16_t keep_alive_s = 0;  ///< told with MQTT 5; 0: not
+    bool closes_on_5 = false;              ///< instead of an answer
+    std::uint8_t connack = 0;              ///< refuses with this code
+    std::uint8_t suback = 0xFF;            ///< 0xFF: grants what is asked
+    bool is_silent = false;                ///< after CONNACK
+    unsigned window = 20;                  ///< messages in flight
+    bool reuses_ids = false;               ///< the lowest that is free; otherwise they go round
+    std::uint16_t keep_alive_s = 0;        ///< told with MQTT 5; 0: not
+    std::size_t published_max = SIZE_MAX;  ///< of all that is published, so many are acknowledged
   };
   /// What the client has sent.
   struct Seen {
@@ -38,7 +40,9 @@ class MqttBroker {
     std::string client_id, user, password;
     std::uint32_t session_expiry_s = 0;
     std::uint16_t receive_max = 0;
-    std::vector<std::string> filters;  ///< of the last SUBSCRIBE
+    std::uint16_t keep_alive_s = 0;
+    std::vector<std::string> published;  ///< topics
+    std::vector<std::string> filters;    ///< of the last SUBSCRIBE
     std::uint8_t filter_options = 0;
     std::vector<std::string> unsubscribed;
     std::vector<std::uint16_t> pubacks, pubrecs, pubcomps;
@@ -72,6 +76,7 @@ class MqttBroker {
   void serve();
   void take(std::uint8_t first, const std::string& body);
   void take_connect(const std::string& body);
+  void take_publish(std::uint8_t first, const std::string& body);
   void take_subscribe(std::uint16_t id, const std::string& body, bool is_un);
   void send_queued(bool is_resumed);
   void send_packet(int first, const std::string& body);

@@ -168,6 +168,37 @@ TEST_CASE("after three connections that ended with the same oldest row one goes 
   CHECK(bench.take() == "ack1 row2 row3 ");
 }
 
+TEST_CASE("a broker that sends us away each time is met ever more rarely, whatever it took") {
+  Bench bench;
+  const auto delay_after = [&bench](std::uint8_t code, std::int64_t up_us) {
+    bench.store(Priority::normal, {bench.connection});
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.acknowledge(bench.last_message);
+    bench.pass(up_us);
+    bench.reports.clear();
+    bench.tell(LinkDown{bench.connection, Stage::up, false, code});
+    const auto retry =
+        std::find_if(bench.reports.begin(), bench.reports.end(),
+                     [](const Report& report) { return report.kind == Report::Kind::retry; });
+    REQUIRE(retry != bench.reports.end());
+    const std::int64_t delay_us = retry->value;
+    bench.pass(delay_us);
+    return delay_us;
+  };
+  constexpr std::int64_t first_us_max = second / 2;
+  SECTION("taken over by another client with the same id") {
+    std::int64_t all_us = 0;
+    for (int i = 0; i < 10; ++i) all_us += delay_after(0x8E, second);
+    CHECK(all_us > 10 * first_us_max);
+    CHECK(delay_after(0, second) <= first_us_max);
+    CHECK(delay_after(0x8E, second) <= first_us_max);
+  }
+  SECTION("not if it kept us for long") {
+    for (int i = 0; i < 10; ++i) CHECK(delay_after(0xA0, 3'600 * second) <= first_us_max);
+  }
+}
+
 TEST_CASE("the status is said again every ten minutes") {
   Bench bench;
   bench.up();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/base/clock.hpp"
+#include "agent/daemon/exit_code.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -19,6 +20,17 @@ using forward::Stage;
 using Verdict = TrialReport::Verdict;
 
 std::int64_t now_us() { return system_clock().steady_us(); }
+
+/// The name of a step that has not ended in time, and what there was not.
+std::pair<std::string_view, std::string_view> unfinished(Attempt::Step step) {
+  switch (step) {
+    case Attempt::Step::resolve: return {"resolve", "no answer from the name service"};
+    case Attempt::Step::connect: return {"connect", "no connection"};
+    case Attempt::Step::tls:
+    case Attempt::Step::done: break;
+  }
+  return {"tls", "no answer to the TLS handshake, which a port without TLS never gives,"};
+}
 
 }  // namespace
 
@@ -34,6 +46,17 @@ void TrialReport::fail(std::string_view name, std::int64_t took_us, Verdict why,
   verdict = why;
   if (!steps.empty() && steps.back().name == name) steps.pop_back();
   steps.push_back({name, took_us, false, std::move(text)});
+}
+
+int TrialReport::exit_code() const {
+  switch (verdict) {
+    case Verdict::good: return daemon::exit_ok;
+    case Verdict::not_there: return daemon::exit_unavailable;
+    case Verdict::too_late: return daemon::exit_try_again;
+    case Verdict::refused: return daemon::exit_protocol;
+    case Verdict::too_large: return daemon::exit_data;
+  }
+  return daemon::exit_internal;
 }
 
 void TrialReport::write(daemon::JsonLine& line) const {
@@ -106,18 +129,19 @@ bool BrokerTrial::reach() {
   const auto tried = forward::Resolution::begin_attempt(options_.broker, options_.tls,
                                                         [wake = wake_] { wake->raise(); });
   while (!tried->is_done() && now_us() < until_us) wake_->wait_until(until_us);
+  const Attempt& attempt = tried->attempt();
   if (!tried->is_done()) {
-    report_.fail("resolve", now_us() - began_us, Verdict::too_late,
-                 fmt::format("the name service or the network does not answer within {} s",
-                             options_.timeout.count()));
+    const auto [name, what] = unfinished(attempt.reached);
+    report_.fail(name, now_us() - began_us, Verdict::too_late,
+                 fmt::format("{} within {} s", what, options_.timeout.count()));
     return false;
   }
-  const Attempt& attempt = tried->attempt();
   const auto step = [&](Attempt::Step which, std::string_view name, std::int64_t took_us,
                         const std::string& note) {
     if (attempt.reached < which) return;
     if (attempt.reached > which) return report_.add(name, took_us, note);
-    report_.fail(name, took_us, Verdict::not_there, tried->result().error().text);
+    report_.fail(name, took_us, attempt.is_too_late ? Verdict::too_late : Verdict::not_there,
+                 tried->result().error().text);
   };
   step(Attempt::Step::resolve, "resolve", attempt.resolve_us, {});
   step(Attempt::Step::connect, "connect", attempt.connect_us, attempt.address);

@@ -43,6 +43,8 @@ struct TrialReport {
 
   void add(std::string_view name, std::int64_t took_us, std::string note);
   void fail(std::string_view name, std::int64_t took_us, Verdict why, std::string text);
+  /// 0, 65 too large, 69 not reached, 75 no answer in time, 76 refused.
+  int exit_code() const;
   /// "broker", "ok", "protocol", "steps", "error": the members that both commands print.
   void write(daemon::JsonLine& line) const;
 };

@@ -90,9 +90,11 @@ void add_check_command(CLI::App& app, const Globals& globals, int& exit_code) {
       app.add_subcommand("check", "Every mistake in the configuration, with its place");
   command->add_option("FILE", options->file, "instead of -c FILE");
   command->add_flag("--strict", options->is_strict, "exit code 1 if there are warnings");
-  command->add_flag("--net", options->tries_net,
-                    "also connect and log in to each broker; 69 if one does not work");
+  command->add_flag("--net", options->tries_net, "also connect and log in to each broker");
   command->footer(
+      "Exit codes of --net, by the first broker that does not work: 69 not reached, 75 no answer "
+      "in\n"
+      "time, 76 refused.\n\n"
       "Example:\n  penstock check penstock.yaml\n  penstock check --json -c penstock.yaml");
   command->callback([options, &globals, &exit_code] {
     Globals with_file = globals;

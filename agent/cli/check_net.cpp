@@ -44,11 +44,12 @@ int check_net(const config::AgentConfig& config, const Globals& globals) {
     complain(options.error().text);
     return daemon::exit_config;
   }
-  bool is_good = true;
+  int exit_code = daemon::exit_ok;
   for (const config::BrokerAddress& broker : forward.brokers) {
     options->broker = broker;
     BrokerTrial trial(*options);
-    is_good = trial.log_in(forward.protocol) && is_good;
+    trial.log_in(forward.protocol);
+    if (exit_code == daemon::exit_ok) exit_code = trial.report().exit_code();
     if (globals.is_json) {
       daemon::JsonLine line;
       trial.report().write(line);
@@ -57,7 +58,7 @@ int check_net(const config::AgentConfig& config, const Globals& globals) {
       print(line_of(trial.report(), use_color(globals, STDOUT_FILENO)));
     }
   }
-  return is_good ? daemon::exit_ok : daemon::exit_unavailable;
+  return exit_code;
 }
 
 }  // namespace penstock::cli

@@ -9,7 +9,8 @@ namespace penstock::cli {
 /// Prints a line for each broker: that it takes us, or how far it went and why not; with --json an
 /// object. Publishes nothing; the client id is ours and "-check", so that a running agent keeps its
 /// connection. Blocks for up to a minute for a broker that does not answer. Returns the exit code:
-/// 69 unless every broker works, 78 without an upstream or with a secret that cannot be read.
+/// that of the first broker that does not work, as `send` would have it; 78 without an upstream or
+/// with a secret that cannot be read.
 int check_net(const config::AgentConfig& config, const Globals& globals);
 
 }  // namespace penstock::cli

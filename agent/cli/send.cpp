@@ -24,8 +24,6 @@
 namespace penstock::cli {
 namespace {
 
-using Verdict = TrialReport::Verdict;
-
 constexpr std::size_t input_bytes_max = std::size_t{1} << 20;
 
 struct SendOptions {
@@ -79,17 +77,6 @@ std::vector<buffer::Row> rows_of(const std::vector<std::string>& texts,
   return rows;
 }
 
-int exit_code_of(const TrialReport& report) {
-  switch (report.verdict) {
-    case Verdict::good: return daemon::exit_ok;
-    case Verdict::not_there: return daemon::exit_unavailable;
-    case Verdict::too_late: return daemon::exit_try_again;
-    case Verdict::refused: return daemon::exit_protocol;
-    case Verdict::too_large: return daemon::exit_data;
-  }
-  return daemon::exit_internal;
-}
-
 /// One call of the command.
 class Sending {
  public:
@@ -117,7 +104,7 @@ class Sending {
       connect->broker = broker;
       BrokerTrial trial(*connect);
       const bool is_in = trial.log_in(forward.protocol);
-      exit_code = is_in ? publish(trial, *encoder, rows) : exit_code_of(trial.report());
+      exit_code = is_in ? publish(trial, *encoder, rows) : trial.report().exit_code();
       tell(trial.report(), exit_code);
       if (is_in) break;  // as the agent: the next broker is for when this one is away
     }
@@ -133,11 +120,11 @@ class Sending {
           encoder.encode(row, options_.stream, limits, system_clock().wall_us());
       if (encoded.refused_events != 0) {
         trial.give_up_too_large();
-        return exit_code_of(trial.report());
+        return trial.report().exit_code();
       }
       for (forward::OutgoingMessage& message : encoded.messages) {
         const std::uint64_t events = message.events;
-        if (!trial.publish(std::move(message))) return exit_code_of(trial.report());
+        if (!trial.publish(std::move(message))) return trial.report().exit_code();
         events_ += events;
       }
     }

@@ -162,6 +162,10 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
   } else if (message == "TCP connect completion failure" || message == "socket error") {
     failure.stage = Stage::connack;
     failure.text = "the connection was closed without an answer to CONNECT; is it an MQTT broker?";
+    if (!options.broker.uses_tls()) {
+      failure.text += fmt::format(" For a port with TLS its URL begins with {}://",
+                                  options.broker.is_websocket() ? "wss" : "mqtts");
+    }
   } else if (message == "TCP connect timeout") {
     failure.stage = Stage::connack;
     failure.text = fmt::format("no answer to CONNECT within {} s", options.timeout.count());

@@ -112,13 +112,19 @@ Result<void> attempt_all(const config::BrokerAddress& broker, const TlsFiles& tl
       socket = connected(*address);
     }
     if (!socket.is_open()) {
-      error = errno_error("connect");
+      attempt.is_too_late = errno == ETIMEDOUT;
+      error = errno_error(attempt.address);
       continue;
     }
     if (broker.uses_tls()) {
       attempt.reached = Attempt::Step::tls;
-      const StepTimer timer(attempt.tls_us);
-      PENSTOCK_TRY(try_tls(socket.get(), broker.host, tls));
+      Result<void> made;
+      {
+        const StepTimer timer(attempt.tls_us);
+        made = try_tls(socket.get(), broker.host, tls);
+      }
+      attempt.is_too_late = attempt.tls_us >= std::int64_t{attempt_ms_max} * 1'000;
+      PENSTOCK_TRY(std::move(made));
     }
     attempt.reached = Attempt::Step::done;
     return {};

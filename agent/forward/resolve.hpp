@@ -16,9 +16,10 @@ namespace penstock::forward {
 /// How far an attempt to reach a broker got.
 struct Attempt {
   enum class Step : std::uint8_t { resolve, connect, tls, done };
-  Step reached = Step::resolve;  ///< where it ended, or done
-  std::string address;           ///< tried or chosen last, in digits; "": none
-  std::int64_t resolve_us = 0;   ///< what each step took
+  std::atomic<Step> reached{Step::resolve};  ///< where it is or ended, or done
+  std::string address;                       ///< tried or chosen last, in digits; "": none
+  bool is_too_late = false;                  ///< nobody answered its last step in time
+  std::int64_t resolve_us = 0;               ///< what each step took
   std::int64_t connect_us = 0;
   std::int64_t tls_us = 0;  ///< 0 for a broker without TLS
 };
@@ -39,7 +40,7 @@ class Resolution {
   bool is_done() const { return shared_->is_done.load(std::memory_order_acquire); }
   /// Only when it is done.
   const Result<void>& result() const { return shared_->result; }
-  /// Only when it is done; of begin() it has the address alone.
+  /// Only when it is done, but `reached` at any time; of begin() it has the address alone.
   const Attempt& attempt() const { return shared_->attempt; }
 
  private:

@@ -82,6 +82,18 @@ Result<Context> make_context(const TlsFiles& files) {
   return context;
 }
 
+/// kind: of SSL_get_error. A port without TLS says nothing, hangs up, or answers in other words.
+Error handshake_error(int kind) {
+  const bool is_silent = kind == SSL_ERROR_WANT_READ;  // the socket's own time has run out
+  const int reason = ERR_GET_REASON(::ERR_peek_last_error());
+  const bool may_be_plain = is_silent || reason == 0 || reason == SSL_R_WRONG_VERSION_NUMBER ||
+                            reason == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+  Error error =
+      openssl_error(is_silent ? "no answer to the TLS handshake" : "TLS handshake failed");
+  if (may_be_plain) error.text += "; is it a port without TLS (mqtt:// or ws://)?";
+  return error;
+}
+
 /// What a device that starts with its clock at 1970 has to be told.
 std::string clock_question() {
   const std::time_t now = std::time(nullptr);
@@ -134,12 +146,15 @@ Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files)
     ::SSL_set_tlsext_host_name(session.get(), host.c_str());
   }
   ::SSL_set_fd(session.get(), socket);
-  if (::SSL_connect(session.get()) == 1) {
+  const int made = ::SSL_connect(session.get());
+  if (made == 1) {
     ::SSL_shutdown(session.get());
     return {};
   }
   const long verdict = ::SSL_get_verify_result(session.get());
-  if (verdict == X509_V_OK || files.is_insecure) return openssl_error("TLS handshake failed");
+  if (verdict == X509_V_OK || files.is_insecure) {
+    return handshake_error(::SSL_get_error(session.get(), made));
+  }
   ::ERR_clear_error();
   const bool is_about_time =
       verdict == X509_V_ERR_CERT_NOT_YET_VALID || verdict == X509_V_ERR_CERT_HAS_EXPIRED;

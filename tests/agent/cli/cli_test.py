@@ -128,7 +128,7 @@ class Network(Case):
         self.assertEqual(["resolve", "connect", "login"], [step["step"] for step in told[0]["steps"]])
         self.assertEqual("127.0.0.1", told[0]["steps"][1]["address"])
         self.assertIn("refused", told[1]["error"])
-        refused = self.ends(69, "check", "--net", self.config(good, "wrong-canary"))
+        refused = self.ends(76, "check", "--net", self.config(good, "wrong-canary"))
         self.assertRegex(refused.stdout, "login: .*(not authorised|bad user name)")
         self.assertNotIn("canary", refused.stdout + refused.stderr)
 

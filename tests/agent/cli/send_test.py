@@ -4,6 +4,7 @@
 tests/agent/cli/send_test.py PENSTOCK [-k PATTERN]
 """
 import json
+import os
 import pathlib
 import socket
 import subprocess
@@ -11,8 +12,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "peers"))
 import mqtt_codec as mqtt  # noqa: E402
+from certificate import make_certificate  # noqa: E402
 from independent_receiver import Rule, line_findings  # noqa: E402
-from mosquitto import free_port  # noqa: E402
+from mosquitto import free_port, wait_for_port  # noqa: E402
 from program import PATIENCE_S, PENSTOCK, Case, main  # noqa: E402
 from scripted_broker import Ended, Script, ScriptedBroker  # noqa: E402
 
@@ -43,6 +45,75 @@ class Answers(Script):
 class Silent(Script):
     def connect(self, connection, asked):
         pass
+
+
+class WrongPort(Case):
+    """Ports that are there and speak something else, or nothing: `send` and `check --net` end alike and say what may help."""
+
+    def fails(self, code, url, step, text):
+        config = self.write("a.yaml", f"upstream: {{brokers: [{json.dumps(url)}]}}\nconnectors: {{}}\n")
+        self.assertRegex(self.ends(code, "send", "-c", config).stdout, f"fail +{step} .*{text}")
+        self.assertRegex(self.ends(code, "check", "--net", config).stdout, f"fail .* {step}: {text}")
+
+    def listener(self, backlog=8):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self.addCleanup(listener.close)
+        return listener, listener.getsockname()[1]
+
+    def test_nobody(self):
+        self.fails(69, f"mqtt://127.0.0.1:{free_port()}", "connect", "127.0.0.1: Connection refused")
+
+    def test_tls_to_a_plain_port(self):
+        broker = ScriptedBroker()
+        self.addCleanup(broker.close)
+        self.fails(69, f"mqtts://127.0.0.1:{broker.port}", "tls", r"TLS handshake failed.*without TLS \(mqtt://")
+
+    def test_tls_to_a_port_with_other_words(self):
+        class Greets(Script):
+            def accepted(self, connection):
+                connection.send(b"220 mail.example ESMTP\r\n")
+        broker = ScriptedBroker(Greets())
+        self.addCleanup(broker.close)
+        self.fails(69, f"mqtts://127.0.0.1:{broker.port}", "tls", r"TLS handshake failed: wrong version number.*without TLS \(mqtt://")
+
+    def test_tls_to_a_silent_port(self):
+        _, port = self.listener()
+        self.fails(75, f"mqtts://127.0.0.1:{port}", "tls", r"no answer to the TLS handshake.*without TLS \(mqtt://")
+        done = self.ends(75, "send", "--timeout", "1s", "-c", self.dir / "a.yaml")
+        self.assertRegex(done.stdout, "fail +tls .*no answer to the TLS handshake.* within 1 s")
+
+    def test_a_port_that_takes_nobody(self):
+        listener, port = self.listener(backlog=0)
+        waiting = [socket.socket() for _ in range(4)]
+        for client in waiting:
+            self.addCleanup(client.close)
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        self.fails(75, f"mqtt://127.0.0.1:{port}", "connect", "127.0.0.1: Connection timed out")
+        done = self.ends(75, "send", "--timeout", "1s", "-c", self.dir / "a.yaml")
+        self.assertRegex(done.stdout, "fail +connect .*no connection within 1 s")
+
+    def test_a_silent_port(self):
+        _, port = self.listener()
+        config = self.write("a.yaml", f"upstream: {{brokers: ['mqtt://127.0.0.1:{port}']}}\nconnectors: {{}}\n")
+        self.assertRegex(self.ends(75, "check", "--net", config).stdout, "fail .* login: no answer to CONNECT within 10 s")
+
+    def test_plain_to_a_tls_port(self):
+        """Of mosquitto, which hangs up, and of openssl's server, which sends an alert first."""
+        (self.dir / "tls").mkdir()
+        _, certificate, key = make_certificate(self.dir / "tls")
+        user = "user root\n" if os.getuid() == 0 else ""
+        ports = free_port(), free_port()
+        config = self.write("mosquitto.conf", f"{user}listener {ports[0]} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n"
+                                              "allow_anonymous true\nlog_type none\n")
+        servers = (["/usr/sbin/mosquitto", "-c", config],
+                   ["openssl", "s_server", "-quiet", "-accept", f"127.0.0.1:{ports[1]}", "-cert", certificate, "-key", key])
+        for port, command in zip(ports, servers):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            wait_for_port(port, process, PATIENCE_S)
+            self.fails(69, f"mqtt://127.0.0.1:{port}", "login", r"the connection was closed.*mqtts://")
 
 
 class Send(Case):
@@ -105,9 +176,6 @@ class Send(Case):
         self.assertNotIn("Acknowledged", done.stdout)
         self.assertRegex(self.ends(69, "send", "-c", self.config("mqtt://no-such-host.invalid")).stdout,
                          "fail +resolve .*cannot resolve")
-        with socket.create_server(("127.0.0.1", 0)) as no_tls:
-            url = f"mqtts://127.0.0.1:{no_tls.getsockname()[1]}"
-            self.assertRegex(self.ends(69, "send", "-c", self.config(url)).stdout, "fail +tls ")
 
     def test_refused(self):
         for code, text in ((0x86, "bad user name or password"), (0x9D, "server moved"), (0x97, "quota exceeded")):

@@ -69,6 +69,7 @@ void Brain::on(const StoreChanged& event) {
   for (const std::uint32_t stream : event.parked) {
     Parked& parked = parked_[stream];
     parked.is_reported = known.count(stream) != 0 && known[stream].is_reported;
+    parked.is_in_store = true;
   }
 }
 

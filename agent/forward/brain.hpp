@@ -82,6 +82,7 @@ class Brain {
     std::set<std::uint64_t> refused;  // sent once they have become loss records
     bool is_busy = false;             // fetched, or on its way
     bool is_reported = false;
+    bool is_in_store = false;  // since before this generation: its return is news too
   };
 
   void on(const Stored& event);

@@ -246,9 +246,9 @@ void Brain::on(const Unparked& event) {
   is_unparking_ = false;
   const auto at = parked_.find(event.stream_id);
   if (!event.has_ended || at == parked_.end() || at->second.is_busy) return;
-  const bool is_reported = at->second.is_reported;
+  const bool is_known = at->second.is_reported || at->second.is_in_store;
   parked_.erase(at);
-  if (is_reported) report_row(Report::Kind::stream_returned, {{}, event.stream_id}, 0);
+  if (is_known) report_row(Report::Kind::stream_returned, {{}, event.stream_id}, 0);
 }
 
 bool Brain::start_parked_row() {

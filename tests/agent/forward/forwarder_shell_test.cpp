@@ -232,3 +232,49 @@ TEST_CASE("what says nothing of this buffer is counted, and trims nothing") {
   CHECK(shell.store.backlog() == 1);
   stop(*shell.forwarder);
 }
+
+TEST_CASE("a batch that cannot be read is counted, and what follows is sent") {
+  MqttBroker broker;
+  FakeStore store;
+  store.add_batch("app", 10);
+  store.damage(1);
+  store.add_batch("app", 5);
+  const auto forwarder = make(options_at(broker), store);
+  forwarder->start();
+  CHECK(eventually([&] { return store.backlog() == 0; }));
+  CHECK(forwarder->stats().damaged_batches == 1);
+  CHECK(forwarder->stats().refused_events == 0);
+  stop(*forwarder);
+}
+
+TEST_CASE("a stream that waits since before the start is told until it has returned") {
+  MqttBroker broker(MqttBroker::Behaviour{.published_max = 1});  // the status
+  FakeStore store;
+  store.add_batch("app", 10);
+  store.parking()->park(1, 1);
+  store.acknowledge(store.generation(), penstock::buffer::Priority::normal, 1);  // moves it
+  static_cast<void>(store.commit({}));
+  REQUIRE(store.parked() == std::vector<std::string>{"app"});
+  {
+    const auto forwarder = make(options_at(broker), store);
+    forwarder->start();
+    CHECK(eventually([&] { return broker.seen().published.size() == 2; }));
+    const ForwardStats stats = forwarder->stats();
+    CHECK(stats.parked_streams == 1);
+    REQUIRE(stats.parked.size() == 1);
+    CHECK(stats.parked[0].stream == "app");
+    CHECK(stats.parked[0].reason == "refused before the start");
+    forwarder->request_stop(0s);
+    forwarder->join();
+  }
+  MqttBroker takes_all;
+  const auto forwarder = make(options_at(takes_all), store);
+  forwarder->start();
+  CHECK(eventually([&] {
+    static_cast<void>(store.commit({}));
+    return store.parked().empty() && forwarder->stats().parked_streams == 0;
+  }));
+  CHECK(forwarder->stats().acknowledged_events == 10);
+  CHECK(forwarder->stats().parked.empty());
+  stop(*forwarder);
+}

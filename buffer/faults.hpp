@@ -15,6 +15,7 @@ struct Faults {
       before_commit;                   ///< LMDB's commit is reported as failed; nothing was written
   std::function<bool()> after_commit;  ///< the same, and yet everything was written
   std::function<bool()> reopen;        ///< the file cannot be opened again for now
+  std::function<bool()> sync_names;    ///< what became of the file's name is not durable
 };
 
 /// Store::open with faults, which must outlive the store.

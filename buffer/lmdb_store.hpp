@@ -133,6 +133,7 @@ class LmdbStore final : public Store, private Parking {
   void count_written();
   Result<void> reopen();
   Result<void> reopen_to_write();
+  Result<void> sync_names() const;
   std::unique_ptr<Env> opened_to_read() const;
   void publish(const Effects& effects);
   void note_drops(const CommitReport& report);

@@ -59,7 +59,7 @@ Result<CompactReport> LmdbStore::compact_in_turn(
   }
   is_name_unsynced_ = true;
   Result<void> published = directory_.publish_copy();
-  if (published.ok()) published = directory_.sync_names();
+  if (published.ok()) published = sync_names();
   if (!published.ok()) {
     env_.reset();
     // Where this fails the next commit tries again.

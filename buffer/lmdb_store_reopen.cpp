@@ -38,10 +38,17 @@ std::unique_ptr<Env> LmdbStore::opened_to_read() const {
   return std::move(file->env);
 }
 
+Result<void> LmdbStore::sync_names() const {
+  if (faults_.sync_names && faults_.sync_names()) {
+    return Error{Errc::unavailable, "sync of the directory: fault"};
+  }
+  return directory_.sync_names();
+}
+
 Result<void> LmdbStore::reopen_to_write() {
   if (faults_.reopen && faults_.reopen()) return Error{Errc::unavailable, "reopen: fault"};
   // Before a commit: after a power cut the other file would have the name.
-  if (is_name_unsynced_) PENSTOCK_TRY(directory_.sync_names());
+  if (is_name_unsynced_) PENSTOCK_TRY(sync_names());
   is_name_unsynced_ = false;
   auto file = open_existing(directory_.file(), map_bytes_);
   if (!file.ok()) {

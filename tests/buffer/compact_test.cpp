@@ -124,3 +124,27 @@ TEST_CASE_METHOD(CompactFixture, "a left copy is removed, reserved blocks are ke
   open();
   CHECK_FALSE(std::filesystem::exists(left));
 }
+
+TEST_CASE_METHOD(CompactFixture, "nothing is committed to a copy whose name is not durable") {
+  int failures = 0;
+  faults.sync_names = [&] { return failures > 0 && failures-- > 0; };
+  open();
+  auto app = stream("app");
+  fill(app, 2 << 20);
+  acknowledge_all();
+  commit(Request().batch(app, 1, "a"));
+  failures = 3;
+  const auto compacted = store->compact({});
+  REQUIRE_FALSE(compacted.ok());
+  CHECK(compacted.error().code == Errc::unavailable);
+  Request more;
+  more.batch(app, 1, "b");
+  const auto refused = store->commit(more.request());
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == Errc::unavailable);
+  CHECK(rows().size() == 1);
+  CHECK(failures == 0);
+  commit(more);
+  CHECK(rows().size() == 2);
+  CHECK(is_sound());
+}

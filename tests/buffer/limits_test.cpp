@@ -53,6 +53,26 @@ struct LimitsFixture : StoreFixture {
 
 }  // namespace
 
+TEST_CASE_METHOD(LimitsFixture, "room that is to stay free is left to others") {
+  options.keep_free = std::uint64_t{1} << 60;
+  open();
+  StreamState app = stream("app");
+  add(app);
+  StreamState refused = app;
+  Request more;
+  more.batch(refused, 10, noise(row_bytes, 2));
+  const auto done = store->commit(more.request());
+  REQUIRE_FALSE(done.ok());
+  CHECK(done.error().code == Errc::full);
+  CHECK(store->is_nearly_full());
+  store.reset();
+  options.keep_free = 0;
+  open();
+  CHECK_FALSE(store->is_nearly_full());
+  app = stream("app");
+  add(app);
+}
+
 TEST_CASE_METHOD(LimitsFixture, "a stream that drops its newest keeps what is stored") {
   open();
   StreamState udp = keep("udp", {Priority::normal, WhenFull::drop_newest, 0});

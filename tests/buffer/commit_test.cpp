@@ -244,6 +244,7 @@ TEST_CASE_METHOD(StoreFixture, "while the file can only be read, what is stored 
   for (int attempt = 0; attempt < 2; ++attempt) {
     CHECK(store->commit(request.request()).error().code == Errc::unavailable);
     CHECK(rows().size() == 2);
+    CHECK_FALSE(store->position(owner, "p").ok());
     CHECK(store->stats().rows == 2);
   }
   store->acknowledge(store->generation(), Priority::normal, 1);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +32,7 @@ inline constexpr std::string_view owner{"file\0app", 8};
 class Request {
  public:
   Request& batch(buffer::StreamState& stream, std::uint32_t count, std::string content) {
-    add(stream, count).value = texts_.emplace_back(std::move(content));
+    add(stream, count).value = keep(std::move(content));
     return *this;
   }
   Request& loss(buffer::StreamState& stream, std::uint32_t count, LossReason reason,
@@ -45,9 +45,7 @@ class Request {
     return *this;
   }
   Request& position(std::string part, std::string bytes) {
-    const std::string& kept_part = texts_.emplace_back(std::move(part));
-    const std::string& kept_bytes = texts_.emplace_back(std::move(bytes));
-    positions_.push_back({owner, kept_part, kept_bytes});
+    positions_.push_back({owner, keep(std::move(part)), keep(std::move(bytes))});
     return *this;
   }
   buffer::CommitRequest request() const { return {rows_, positions_}; }
@@ -62,7 +60,11 @@ class Request {
     return row;
   }
 
-  std::deque<std::string> texts_;
+  std::string_view keep(std::string text) {
+    return *texts_.emplace_back(std::make_shared<const std::string>(std::move(text)));
+  }
+
+  std::vector<std::shared_ptr<const std::string>> texts_;  // a copy needs them as long
   std::vector<buffer::NewRow> rows_;
   std::vector<buffer::NewPosition> positions_;
 };

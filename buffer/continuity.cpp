@@ -29,36 +29,40 @@ RowKey Continuity::place_of_damaged(const RowKey& row) {
 void remove_doubtful(std::vector<Row>& rows) {
   const auto is_damaged = [](const Row& row) { return row.is_damaged; };
   if (std::none_of(rows.begin(), rows.end(), is_damaged)) return;
+  // By stream, where the row before ends and where the one behind begins, of those that are whole
+  // or fit; and whether nothing was taken out between.
   struct Bound {
     std::uint64_t seq = 0;
-    bool is_next = true;  // no row between was taken out
+    bool is_next = true;
   };
-  std::unordered_map<std::uint32_t, Bound> bounds;
-  const auto ends_elsewhere = [&](const Row& row) {
-    const auto bound = bounds.find(row.key.stream_id);
-    if (bound == bounds.end()) return false;
-    const std::uint64_t end = row.key.seq + row.key.count;
-    return bound->second.is_next ? end != bound->second.seq : end > bound->second.seq;
+  using Bounds = std::unordered_map<std::uint32_t, Bound>;
+  enum class Fit : std::uint8_t { unknown, yes, no };
+  const auto fit = [](const Bounds& bounds, std::uint32_t stream, std::uint64_t seq) {
+    const auto bound = bounds.find(stream);
+    if (bound == bounds.end() || !bound->second.is_next) return Fit::unknown;
+    return bound->second.seq == seq ? Fit::yes : Fit::no;
   };
-  std::vector<bool> are_doubtful(rows.size());
+  std::vector<Fit> ends(rows.size(), Fit::unknown);
+  Bounds bounds;
   for (std::size_t i = rows.size(); i-- > 0;) {
     const RowKey& key = rows[i].key;
-    are_doubtful[i] = rows[i].is_damaged && ends_elsewhere(rows[i]);
-    if (are_doubtful[i]) {
-      bounds[key.stream_id].is_next = false;
-    } else {
-      bounds[key.stream_id] = {key.seq, true};
-    }
+    if (rows[i].is_damaged) ends[i] = fit(bounds, key.stream_id, key.seq + key.count);
+    bounds[key.stream_id] = {key.seq, !rows[i].is_damaged || ends[i] == Fit::yes};
   }
   bounds.clear();
-  const auto begins_elsewhere = [&](const Row& row) {
-    const auto bound = bounds.find(row.key.stream_id);
-    return bound != bounds.end() && row.key.seq != bound->second.seq;
-  };
   std::size_t kept = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (are_doubtful[i] || (rows[i].is_damaged && begins_elsewhere(rows[i]))) continue;
-    bounds[rows[i].key.stream_id] = {rows[i].key.seq + rows[i].key.count, true};
+    const RowKey key = rows[i].key;
+    if (rows[i].is_damaged) {
+      const Fit begins = fit(bounds, key.stream_id, key.seq);
+      const bool is_believed =
+          begins != Fit::no && ends[i] != Fit::no && (begins == Fit::yes || ends[i] == Fit::yes);
+      if (!is_believed) {
+        bounds[key.stream_id].is_next = false;
+        continue;
+      }
+    }
+    bounds[key.stream_id] = {key.seq + key.count, true};
     if (kept != i) rows[kept] = std::move(rows[i]);
     ++kept;
   }

@@ -34,8 +34,8 @@ class Continuity {
   std::map<Place, RowKey> placed_;                         // by id
 };
 
-/// Takes out damaged rows whose keys do not fit those of their streams around them, of one class
-/// and in order: they would be told as the loss of other numbers than are missing.
+/// Takes out damaged rows whose numbers do not continue those of their streams around them, of one
+/// class and in order: they would be told as the loss of other numbers than are missing.
 void remove_doubtful(std::vector<Row>& rows);
 
 }  // namespace penstock::buffer

@@ -90,6 +90,12 @@ Result<std::vector<Row>> LmdbStore::read_rows(Priority priority, std::uint64_t a
       if (decoded && decoded->key.id > durable && is_whole(*decoded, table_of(priority), cursor)) {
         break;
       }
+      if (decoded && decoded->key.id <= last_id && decoded->key.id > after_id &&
+          is_whole(*decoded, table_of(priority), cursor)) {
+        // It is not this one that is out of order.
+        while (!rows.empty() && rows.back().key.id >= decoded->key.id) rows.pop_back();
+        last_id = decoded->key.id - 1;
+      }
       // A key out of order is damaged: what it says is not passed on, and nothing stops at it.
       if (decoded && decoded->key.id > last_id && decoded->key.id <= durable) {
         last_id = decoded->key.id;

@@ -133,6 +133,7 @@ class Transaction {
   bool must_move(const RowKey& key);
   /// false: it stays for a later commit.
   Result<bool> move_row(Priority priority, const DecodedKey& row, std::string_view value);
+  void drop_damaged(const DecodedKey& row, std::size_t value_size);
   Result<void> trim_parked(std::size_t& rows_left);
   Result<void> store_refusals();
   Result<bool> goes_to_parked(const Stream& stream);

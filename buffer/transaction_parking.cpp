@@ -34,20 +34,29 @@ bool Transaction::must_move(const RowKey& key) {
 Result<bool> Transaction::move_row(Priority priority, const DecodedKey& row,
                                    std::string_view value) {
   if (!may_move_ || moved_bytes_ > moved_bytes_max) return false;
-  moved_bytes_ += value.size();
-  const std::string copy(value);
   const Table from = table_of(priority);
   const RowKeyBytes old_key = encode_row_key(row.key, row.kind);
+  if (!decode_row(epoch_, from, view(old_key), row.kind, value)) {
+    // Its key may be damaged too: in the table it could come after rows that followed it. What it
+    // had is told as missing before the next row of its stream.
+    drop_damaged(row, value.size());
+    return true;
+  }
+  moved_bytes_ += value.size();
+  const std::string copy(value);
   const RowKeyBytes key = encode_parked_key(row.key, row.kind);
   PENSTOCK_TRY_ASSIGN(char* out, txn_.put_reserved(Table::parked, view(key), copy.size()));
   const auto whole = decode_row(epoch_, from, view(old_key), row.kind, copy);
-  if (whole) {
-    encode_row(out, epoch_, Table::parked, view(key), whole->content, whole->tail);
-  } else {
-    // Its checksum is wrong in the new place too: it stays known as damaged.
-    std::copy(copy.begin(), copy.end(), out);
-  }
+  PENSTOCK_ASSERT(whole.has_value());
+  encode_row(out, epoch_, Table::parked, view(key), whole->content, whole->tail);
   return true;
+}
+
+void Transaction::drop_damaged(const DecodedKey& row, std::size_t value_size) {
+  uncount(row);
+  Stream* stream = streams_.find(row.key.stream_id);
+  if (stream == nullptr) return;
+  streams_.add_rows(*stream, -1, -static_cast<std::int64_t>(row_space(value_size, page_size_)));
 }
 
 Result<void> Transaction::trim_parked(std::size_t& rows_left) {

@@ -189,7 +189,9 @@ class Life {
       const auto done = store_.commit(request);
       if (done.ok()) return true;
       if (is_damaged_) return false;
-      if (done.error().code == Errc::full) return say("full: " + done.error().text);
+      if (done.error().code == Errc::full && ++times_full_ > 100) {
+        return say("full: " + done.error().text);
+      }
     }
   }
 
@@ -200,6 +202,7 @@ class Life {
   buffer::Continuity continuity_;
   std::atomic<bool> is_damaged_ = false;
   bool is_wrong_ = false;
+  unsigned times_full_ = 0;
   bool has_losses_ = false;
 };
 

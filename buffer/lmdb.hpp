@@ -83,7 +83,7 @@ class Cursor {
   /// Removes the present entry. corrupt: LMDB would free more or less than it takes.
   Result<void> erase();
   /// Whether the page that the present entry is in is laid out as it must be, and the entry too.
-  /// corrupt: it is not. Only in a reading transaction.
+  /// corrupt: it is not. Only for a page of the file, not one that a transaction has changed.
   Result<void> check_page();
 
   std::string_view key() const { return key_; }
@@ -147,6 +147,7 @@ class Env {
   Error error(std::string_view what, int code);
   Error damage(std::string_view what);
   bool is_at_its_place(const char* page);
+  bool is_mapped(const char* place) const;
 
   MDB_env* env_;
   unsigned tables_[table_count] = {};  // 0: missing

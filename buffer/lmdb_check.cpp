@@ -94,6 +94,10 @@ Result<void> Cursor::check_page() {
   return check_entry();
 }
 
+bool Env::is_mapped(const char* place) const {
+  return map_ != 0 && reinterpret_cast<std::uintptr_t>(place) - map_ < map_bytes();
+}
+
 /// LMDB believes what a page says of its own number when it replaces it.
 bool Env::is_at_its_place(const char* page) {
   const auto address = reinterpret_cast<std::uintptr_t>(page);

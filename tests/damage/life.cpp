@@ -31,7 +31,10 @@ class Life {
  public:
   Life(buffer::Store& store, const Scene& scene) : store_(store), scene_(scene) {
     store_.on_damaged([this] { is_damaged_ = true; });
-    if (const auto streams = store_.stream_stats(); streams.ok()) continuity_.begin(*streams);
+    const auto streams = store_.stream_stats();
+    if (!streams.ok()) return;
+    continuity_.begin(*streams);
+    for (const buffer::StreamStats& stream : *streams) first_[stream.name] = stream.first_seq;
   }
 
   bool is_damaged() const { return is_damaged_; }
@@ -101,6 +104,7 @@ class Life {
       }
       std::size_t at = 0;
       for (const auto& [seq, row] : stream.rows) {
+        if (seq < first_[name]) continue;  // acknowledged by a process before this one
         while (at < joined.size() && joined[at].end <= seq) ++at;
         if (at == joined.size() || joined[at].first > seq || joined[at].end < seq + row.count) {
           return say(name + ": numbers are missing, at " + std::to_string(seq));
@@ -198,6 +202,7 @@ class Life {
   buffer::Store& store_;
   const Scene& scene_;
   std::map<std::string, std::vector<Span>> seen_;
+  std::map<std::string, std::uint64_t> first_;
   std::set<std::uint32_t> parked_;
   buffer::Continuity continuity_;
   std::atomic<bool> is_damaged_ = false;

@@ -293,7 +293,8 @@ def used_up(set_limit):
         there is more."""
         scene.start()
         scene.write_lines(2_000)
-        scene.wait(lambda: scene.connector("app").get("events", 0) == 2_000, "the lines are not taken")
+        scene.wait(lambda: scene.has_stored("app", 2_000), "the lines are not stored")
+        time.sleep(2)  # a commit that is under way ends
         scene.mark_log()
         set_limit(disk, True)
         for _ in range(20):

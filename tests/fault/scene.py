@@ -96,6 +96,13 @@ class Scene:
         if not wait_until(condition, patience, every=0.1):
             raise Failed(f"{complaint}: {self.agent.status()}")
 
+    def has_stored(self, name, events):
+        """So many events of the connector are taken and, without a broker, in the buffer, with what `_agent` tells."""
+        if self.connector(name).get("events", 0) != events:
+            return False
+        found = self.status()
+        return bool(found) and found["buffer"]["events"] >= events + self.sent - self.sent_before and self.connector(name)["queued_bytes"] == 0
+
     def has_taken_all(self):
         """Every datagram of this life is an event or told as lost; the kernel tells what it dropped with the next one."""
         net = self.connector("net")

@@ -13,7 +13,7 @@ namespace penstock::cli {
 
 /// What the command line says. Durations of 0 mean "off".
 struct ReceiveOptions {
-  std::vector<std::string> broker_urls;  ///< mqtt://host:port, mqtts://host:port; all at once
+  std::vector<std::string> broker_urls;  ///< mqtt, mqtts, ws or wss; all at once
   std::vector<std::string> topics;       ///< filters; empty: all data and zstd topics of "penstock"
   std::string user;                      ///< "": no user name
   std::string password_file;             ///< first line is the password; "": none

@@ -27,8 +27,9 @@ void add_duration(CLI::App& command, const std::string& name, std::chrono::micro
 void add_connection_options(CLI::App& command, ReceiveOptions& options) {
   command
       .add_option("--broker", options.broker_urls,
-                  "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]; may be given several times: what\n"
-                  "comes from any of them is one account")
+                  "mqtt://HOST[:PORT], mqtts:// (TLS), ws://HOST[:PORT][/PATH] or wss://\n"
+                  "(WebSocket); may be given several times: what comes from any of them is one\n"
+                  "account")
       ->required()
       ->type_name("URL")
       ->expected(1)

@@ -48,10 +48,6 @@ Result<std::vector<forward::SubscriptionOptions>> links_of(const ReceiveOptions&
   for (const std::string& url : options.broker_urls) {
     const Result<config::BrokerAddress> broker = config::parse_broker(url);
     if (!broker.ok()) return broker.error();
-    if (broker->is_websocket()) {
-      // Paho C 1.3.12 loses the connection when several messages arrive together.
-      return Error{Errc::invalid, "receive cannot use a WebSocket: write mqtt:// or mqtts://"};
-    }
     const auto is_same = [&broker](const forward::SubscriptionOptions& other) {
       return other.connect.broker.host == broker->host && other.connect.broker.port == broker->port;
     };

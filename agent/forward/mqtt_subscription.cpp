@@ -15,6 +15,7 @@
 #include "agent/forward/mqtt_paho.hpp"
 #include "agent/forward/resolve.hpp"
 #include "agent/forward/tls.hpp"
+#include "agent/forward/websocket_relay.hpp"
 
 namespace penstock::forward {
 namespace {
@@ -89,6 +90,7 @@ struct Subscription::Connection final : public mqtt::iaction_listener {
   }
 
   SubscriptionOptions options;
+  std::unique_ptr<WebSocketRelay> relay;  // of a WebSocket; there as long as the client is
   std::unique_ptr<mqtt::async_client> client;
 
   std::mutex mutex;
@@ -112,14 +114,13 @@ Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
   SubscriptionOptions tried = options;
   tried.connect.protocol =
       options.protocol == ProtocolChoice::v3_1_1 ? Protocol::v3_1_1 : Protocol::v5;
-  if (options.connect.broker.scheme == "mqtts") {
+  if (options.connect.broker.uses_tls()) {
     const auto readable = check_tls_files(options.connect.tls);
     if (!readable) return readable.error();
   }
-  const auto resolved = resolve(tried.connect);
-  if (!resolved) return resolved.error();
+  PENSTOCK_TRY_ASSIGN(const std::string address, resolve(tried.connect));
   for (int silent_closes = 0;;) {
-    auto connected = connect_once(tried);
+    auto connected = connect_once(tried, address);
     if (connected) {
       const std::chrono::seconds asked(connected->keep_alive_s);
       if (asked.count() == 0 || asked >= tried.connect.keep_alive) return connected;
@@ -137,7 +138,7 @@ Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
   }
 }
 
-Result<void> Subscription::resolve(const ConnectOptions& options) const {
+Result<std::string> Subscription::resolve(const ConnectOptions& options) const {
   struct Done {
     std::mutex mutex;
     std::condition_variable changed;
@@ -155,13 +156,13 @@ Result<void> Subscription::resolve(const ConnectOptions& options) const {
     return Error{Errc::unavailable,
                  penstock::quoted(options.broker.host) + " does not answer in time"};
   }
-  if (resolution->result()) {
-    paho::use_address(options.broker.host, resolution->attempt().address);
-  }
-  return resolution->result();
+  PENSTOCK_TRY(resolution->result());
+  paho::use_address(options.broker.host, resolution->attempt().address);
+  return resolution->attempt().address;
 }
 
-Result<Limits> Subscription::connect_once(const SubscriptionOptions& options) {
+Result<Limits> Subscription::connect_once(const SubscriptionOptions& options,
+                                          const std::string& address) {
   close(std::chrono::seconds(1));
   Connection& connection = *connection_;
   connection.options = options;
@@ -169,6 +170,9 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options) {
   connection.owner_calls = false;
   connection.lost_text.clear();
   connection.failure = {};
+  if (options.connect.broker.is_websocket()) {
+    PENSTOCK_TRY_ASSIGN(connection.relay, WebSocketRelay::open(options.connect, address));
+  }
   try {
     start(connection);
   } catch (const std::exception& error) {
@@ -191,19 +195,24 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options) {
 
 void Subscription::start(Connection& connection) {
   const SubscriptionOptions& options = connection.options;
-  connection.client = paho::make_client(options.connect, queued_max);
+  ConnectOptions to_paho = options.connect;
+  if (connection.relay) to_paho.broker = connection.relay->address();
+  connection.client = paho::make_client(to_paho, queued_max);
   Connection* const self = &connection;
   connection.client->set_message_callback(
       [self](const mqtt::const_message_ptr& message) { self->message_arrived(message); });
   connection.client->set_connection_lost_handler([self](const std::string& cause) {
-    self->lost(cause.empty() ? "the connection was lost" : penstock::quoted(cause));
+    const std::string relayed = self->relay ? self->relay->end_text() : std::string();
+    self->lost(!relayed.empty() ? relayed
+               : cause.empty()  ? "the connection was lost"
+                                : penstock::quoted(cause));
   });
   connection.client->set_disconnected_handler([self](const mqtt::properties& given,
                                                      mqtt::ReasonCode code) {
     self->lost("the broker ends the connection: " +
                std::string(reason_text(static_cast<std::uint8_t>(code))) + paho::words_of(given));
   });
-  mqtt::connect_options connect = paho::connect_options(options.connect);
+  mqtt::connect_options connect = paho::connect_options(to_paho);
   if (options.is_persistent) {
     if (options.connect.protocol == Protocol::v5) {
       connect.set_clean_start(false);
@@ -287,11 +296,12 @@ bool Subscription::is_connected() const {
 
 void Subscription::close(std::chrono::milliseconds timeout) {
   Connection& connection = *connection_;
-  if (!connection.client) return;
+  if (!connection.client && !connection.relay) return;
   connection.let_through(true);
   mqtt::disconnect_options options;
   options.set_timeout(0);
   paho::destroy(std::move(connection.client), timeout, options, queued_max);
+  connection.relay.reset();
   connection.lost("closed");
 }
 

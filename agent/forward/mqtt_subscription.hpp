@@ -47,8 +47,8 @@ class Subscription {
   ~Subscription();  ///< as close(), with 1 s
 
   /// Replaces an earlier connection. Blocks for at most twice options.connect.timeout for each
-  /// protocol tried, plus 3 s. invalid: the broker refuses us (user, password, client id) or the
-  /// TLS files cannot be used. unavailable: all else.
+  /// protocol tried, plus 3 s, and for a WebSocket as long again. invalid: the broker refuses us
+  /// (user, password, client id) or the TLS files cannot be used. unavailable: all else.
   Result<Limits> connect(const SubscriptionOptions& options);
 
   /// QoS 1. Blocks for at most 10 s. invalid: the broker refuses a filter. unavailable: the
@@ -71,8 +71,8 @@ class Subscription {
 
  private:
   struct Connection;
-  Result<void> resolve(const ConnectOptions& options) const;
-  Result<Limits> connect_once(const SubscriptionOptions& options);
+  Result<std::string> resolve(const ConnectOptions& options) const;  // an address, in digits
+  Result<Limits> connect_once(const SubscriptionOptions& options, const std::string& address);
   static void start(Connection& connection);
 
   std::unique_ptr<Connection> connection_;  // never null; the queue outlives each client

@@ -150,6 +150,18 @@ Result<void> choose(const config::BrokerAddress& broker, std::size_t skip, Attem
 
 }  // namespace
 
+Result<UniqueFd> connect_to(const std::string& digits, std::uint16_t port) {
+  config::BrokerAddress address;
+  address.host = digits;
+  address.port = port;
+  Addresses numeric;
+  const int rc = look_up(address, AI_NUMERICHOST, numeric);
+  if (rc != 0) return resolve_error(digits, rc).error();
+  UniqueFd socket = connected(*numeric.first);
+  if (!socket.is_open()) return errno_error("connect to " + digits);
+  return socket;
+}
+
 void Resolution::run(const std::shared_ptr<Resolution>& resolution, Work work,
                      std::function<void()> done) {
   std::thread thread(

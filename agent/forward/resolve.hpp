@@ -9,6 +9,7 @@
 #include <string>
 
 #include "agent/base/result.hpp"
+#include "agent/base/unique_fd.hpp"
 #include "agent/forward/mqtt_options.hpp"
 
 namespace penstock::forward {
@@ -23,6 +24,10 @@ struct Attempt {
   std::int64_t connect_us = 0;
   std::int64_t tls_us = 0;  ///< 0 for a broker without TLS
 };
+
+/// A connected, blocking socket, which gives up on each read and write after 3 s. Blocks for 3 s at
+/// most. `digits`: an address as Attempt has it.
+Result<UniqueFd> connect_to(const std::string& digits, std::uint16_t port);
 
 /// A look-up in progress. Dropping it abandons it: getaddrinfo cannot be interrupted, so its thread
 /// lives on until the name service answers, touching nothing but what it shares with this handle.

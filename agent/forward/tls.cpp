@@ -20,8 +20,7 @@
 namespace penstock::forward {
 namespace {
 
-using Context = std::unique_ptr<SSL_CTX, decltype(&::SSL_CTX_free)>;
-using Session = std::unique_ptr<SSL, decltype(&::SSL_free)>;
+using Context = std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)>;
 
 /// The newest reason in OpenSSL's queue, which is emptied.
 Error openssl_error(std::string_view what) {
@@ -133,11 +132,17 @@ Result<std::int64_t> certificate_end(const std::string& file) {
   return std::int64_t{::timegm(&utc)} * 1'000'000;
 }
 
-Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files) {
-  PENSTOCK_TRY_ASSIGN(const Context context, make_context(files));
+TlsStream::TlsStream(Context context, Session session)
+    : context_(std::move(context)), session_(std::move(session)) {}
+
+Result<TlsStream> TlsStream::open(int socket, const std::string& host, const TlsFiles& files) {
+  PENSTOCK_TRY_ASSIGN(auto context, make_context(files));
   ::SSL_CTX_set_verify(context.get(), files.is_insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                        nullptr);
-  const Session session(::SSL_new(context.get()), &::SSL_free);
+  ::SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
+  ::SSL_CTX_set_mode(context.get(),
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  Session session(::SSL_new(context.get()), &::SSL_free);
   if (!session) return openssl_error("TLS");
   ::X509_VERIFY_PARAM* const checks = ::SSL_get0_param(session.get());
   if (::X509_VERIFY_PARAM_set1_ip_asc(checks, host.c_str()) != 1) {
@@ -147,10 +152,7 @@ Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files)
   }
   ::SSL_set_fd(session.get(), socket);
   const int made = ::SSL_connect(session.get());
-  if (made == 1) {
-    ::SSL_shutdown(session.get());
-    return {};
-  }
+  if (made == 1) return TlsStream(std::move(context), std::move(session));
   const long verdict = ::SSL_get_verify_result(session.get());
   if (verdict == X509_V_OK || files.is_insecure) {
     return handshake_error(::SSL_get_error(session.get(), made));
@@ -161,6 +163,41 @@ Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files)
   return Error{Errc::unavailable, std::string("the broker's certificate is not accepted: ") +
                                       ::X509_verify_cert_error_string(verdict) +
                                       (is_about_time ? clock_question() : std::string())};
+}
+
+Result<std::size_t> TlsStream::read(char* buffer, std::size_t size) {
+  std::size_t bytes = 0;
+  ::ERR_clear_error();
+  const int rc = ::SSL_read_ex(session_.get(), buffer, size, &bytes);
+  return result_of(rc, bytes);
+}
+
+Result<std::size_t> TlsStream::write(std::string_view data) {
+  std::size_t bytes = 0;
+  ::ERR_clear_error();
+  const int rc = ::SSL_write_ex(session_.get(), data.data(), data.size(), &bytes);
+  return result_of(rc, bytes);
+}
+
+Result<std::size_t> TlsStream::result_of(int rc, std::size_t bytes) {
+  if (rc == 1) return bytes;
+  const int kind = ::SSL_get_error(session_.get(), rc);
+  if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) return std::size_t{0};
+  if (kind == SSL_ERROR_ZERO_RETURN) return Error{Errc::unavailable, "the server closed it"};
+  return openssl_error("TLS");
+}
+
+bool TlsStream::has_more() const { return ::SSL_has_pending(session_.get()) == 1; }
+
+void TlsStream::close() {
+  ::SSL_shutdown(session_.get());
+  ::ERR_clear_error();
+}
+
+Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files) {
+  PENSTOCK_TRY_ASSIGN(TlsStream stream, TlsStream::open(socket, host, files));
+  stream.close();
+  return {};
 }
 
 }  // namespace penstock::forward

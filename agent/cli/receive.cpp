@@ -246,7 +246,8 @@ void Receiver::take(const LinkNews& news) {
     return;
   }
   events_.clear();
-  const Result<std::string_view> json = payloads_.as_json(message.payload);
+  const std::string_view device = device_of(options_.prefix, message.topic);
+  const Result<std::string_view> json = payloads_.as_json(message.payload, device);
   const Result<void> read = json.ok() ? read_batch(*json, events_) : Result<void>(json.error());
   if (!read.ok()) {
     ++undecodable_;

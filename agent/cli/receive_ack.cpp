@@ -13,6 +13,15 @@ namespace penstock::cli {
 
 std::string status_filter(std::string_view prefix) { return fmt::format("{}/+/status", prefix); }
 
+std::string_view device_of(std::string_view prefix, std::string_view topic) {
+  if (topic.substr(0, prefix.size()) != prefix) return {};
+  topic.remove_prefix(prefix.size());
+  if (topic.empty() || topic.front() != '/') return {};
+  topic.remove_prefix(1);
+  const std::size_t end = topic.find('/');
+  return end == std::string_view::npos ? std::string_view() : topic.substr(0, end);
+}
+
 AckPublisher::AckPublisher(std::string prefix, std::string name)
     : prefix_(std::move(prefix)), name_(std::move(name)) {}
 
@@ -24,18 +33,9 @@ void AckPublisher::subscribed(bool session_present) {
   for (auto& [name, device] : devices_) device.is_due = true;
 }
 
-std::string_view AckPublisher::device_of(std::string_view topic) const {
-  if (topic.substr(0, prefix_.size()) != prefix_) return {};
-  topic.remove_prefix(prefix_.size());
-  if (topic.empty() || topic.front() != '/') return {};
-  topic.remove_prefix(1);
-  const std::size_t end = topic.find('/');
-  return end == std::string_view::npos ? std::string_view() : topic.substr(0, end);
-}
-
 /// The status message names the epoch; until it comes, data does.
 void AckPublisher::take_batch(std::string_view topic, std::string_view epoch) {
-  const std::string_view name = device_of(topic);
+  const std::string_view name = device_of(prefix_, topic);
   if (name.empty()) return;
   auto at = devices_.find(name);
   if (at == devices_.end()) at = devices_.emplace(name, Device{std::string(epoch)}).first;
@@ -43,7 +43,7 @@ void AckPublisher::take_batch(std::string_view topic, std::string_view epoch) {
 }
 
 bool AckPublisher::take_status(std::string_view topic, std::string_view payload) {
-  const std::string_view name = device_of(topic);
+  const std::string_view name = device_of(prefix_, topic);
   const bool is_status =
       !name.empty() && topic.substr(prefix_.size() + 1 + name.size()) == "/status";
   if (!is_status) return false;

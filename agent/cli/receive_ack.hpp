@@ -14,6 +14,9 @@ namespace penstock::cli {
 /// What agents say of themselves, which --ack has to hear.
 std::string status_filter(std::string_view prefix);
 
+/// The level behind `prefix`; "": it is not one of its topics.
+std::string_view device_of(std::string_view prefix, std::string_view topic);
+
 struct AckMessage {
   std::string topic;
   std::string payload;
@@ -43,7 +46,6 @@ class AckPublisher {
     std::string epoch;
     bool is_due = true;
   };
-  std::string_view device_of(std::string_view topic) const;
 
   std::string prefix_;
   std::string name_;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view zstd_magic = "\x28\xb5\x2f\xfd";
 constexpr std::string_view gzip_magic = "\x1f\x8b";
+constexpr std::string_view thingsboard_opening = "[{\"ts\":";
 constexpr int gzip_window_bits = 15 + 16;  // zlib: 16 more asks for the gzip format
 constexpr std::size_t first_room = std::size_t{64} * 1024;
 
@@ -44,7 +45,7 @@ std::string lines_to_array(std::string_view lines) {
 
 }  // namespace
 
-Result<std::string_view> PayloadReader::as_json(std::string_view payload) {
+Result<std::string_view> PayloadReader::as_json(std::string_view payload, std::string_view device) {
   unpacked_.clear();
   if (payload.substr(0, zstd_magic.size()) == zstd_magic) {
     PENSTOCK_TRY(unpack_zstd(payload, size_max_, unpacked_));
@@ -66,6 +67,11 @@ Result<std::string_view> PayloadReader::as_json(std::string_view payload) {
   if (is_line_protocol(payload.front())) {
     translated_.clear();
     PENSTOCK_TRY(influx_to_json(payload, translated_));
+    return std::string_view(translated_);
+  }
+  if (payload.substr(0, thingsboard_opening.size()) == thingsboard_opening) {
+    translated_.clear();
+    PENSTOCK_TRY(thingsboard_to_json(payload, device, translated_));
     return std::string_view(translated_);
   }
   return payload;

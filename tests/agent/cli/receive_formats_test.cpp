@@ -38,7 +38,7 @@ TEST_CASE("every format and compression is read back as the events that were sto
   REQUIRE(encoded.ok());
   const std::string payload = forward::compressed(compression, *encoded);
   PayloadReader reader(size_max);
-  const auto json = reader.as_json(payload);
+  const auto json = reader.as_json(payload, "");
   REQUIRE(json.ok());
   CHECK(*json == array());
   std::vector<ReceivedEvent> received;
@@ -59,7 +59,7 @@ TEST_CASE("line protocol is read back with its tags first and without what was n
   REQUIRE(encoded.ok());
   PayloadReader reader(size_max);
   const std::string payload = forward::compressed(compression, *encoded);
-  const auto json = reader.as_json(payload);
+  const auto json = reader.as_json(payload, "");
   REQUIRE(json.ok());
   std::vector<ReceivedEvent> received;
   REQUIRE(read_batch(*json, received).ok());
@@ -70,6 +70,62 @@ TEST_CASE("line protocol is read back with its tags first and without what was n
   CHECK(received[1].text == stored[1]);
   CHECK(received[2].text == stored[2]);
   CHECK(received[2].identity.lost == 40);
+}
+
+TEST_CASE("ThingsBoard's JSON is read back in milliseconds and without what was null") {
+  const auto compression = GENERATE(Compression::none, Compression::zstd, Compression::gzip);
+  const std::vector<std::string_view> stored{
+      R"({"time":"2026-11-23T21:39:15.276123Z","device":"gw-7","stream":"app/a%2Eb","epoch":"12345678","seq":1200,"site":"a.b","temp":21.53,"n":null,"ok":true,"x.y":-7})",
+      R"({"time":"1969-12-31T23:59:59.000001Z","device":"gw-7","stream":"app/a%2Eb","epoch":"12345678","seq":1201,"message":"line\n\"x\" \\","seq_":1,"a\"b":"}}]"})",
+      R"({"time":"2026-11-23T21:39:16.000000Z","device":"gw-7","stream":"app/a%2Eb","epoch":"12345678","seq":1202,"lost":40,"reason":"buffer_full","exact":false})",
+  };
+  const auto encoded = forward::make_encoder(Format::thingsboard, {})->encode(stored);
+  REQUIRE(encoded.ok());
+  PayloadReader reader(size_max);
+  const std::string payload = forward::compressed(compression, *encoded);
+  const auto json = reader.as_json(payload, "gw-7");
+  REQUIRE(json.ok());
+  std::vector<ReceivedEvent> received;
+  REQUIRE(read_batch(*json, received).ok());
+  REQUIRE(received.size() == stored.size());
+  CHECK(
+      received[0].text ==
+      R"({"time":"2026-11-23T21:39:15.276000Z","device":"gw-7","stream":"app/a%2Eb","epoch":"12345678","seq":1200,"site":"a.b","temp":21.53,"ok":true,"x.y":-7})");
+  CHECK(
+      received[1].text ==
+      R"({"time":"1969-12-31T23:59:59.000000Z","device":"gw-7","stream":"app/a%2Eb","epoch":"12345678","seq":1201,"message":"line\n\"x\" \\","seq_":1,"a\"b":"}}]"})");
+  CHECK(received[2].text == stored[2]);
+  CHECK(received[2].identity.lost == 40);
+  CHECK(received[2].identity.device == "gw-7");
+}
+
+TEST_CASE("ThingsBoard's JSON that is cut, changed or not ours is refused") {
+  const std::string whole =
+      R"([{"ts":1795469955276,"values":{"boiler.seq":1200,"boiler.epoch":"9f3c2a7e","boiler.temp":21.53}}])";
+  PayloadReader reader(size_max);
+  std::vector<ReceivedEvent> received;
+  const auto is_taken = [&](const std::string& payload) {
+    received.clear();
+    const auto json = reader.as_json(payload, "");
+    return json.ok() && read_batch(*json, received).ok();
+  };
+  CHECK(is_taken(whole));
+  CHECK(received.front().identity.device.empty());
+  for (std::size_t size = 1; size < whole.size(); ++size) CHECK(!is_taken(whole.substr(0, size)));
+  const std::string bad = GENERATE(
+      R"([{"ts":1,"values":{}}])", R"([{"ts":1,"values":{"temp":1}}])",
+      R"([{"ts":1,"values":{"a.temp":1,"a.epoch":"e"}}])", R"([{"ts":1,"values":{"a.seq":1}}])",
+      R"([{"ts":1,"values":{"a.seq":1,"b.epoch":"e"}}])",
+      R"([{"ts":1,"values":{".seq":1,".epoch":"e"}}])",
+      R"([{"ts":1,"values":{"a.seq":1.0,"a.epoch":"e"}}])",
+      R"([{"ts":1,"values":{"a.seq":1,"a.epoch":7}}])",
+      R"([{"ts":1,"values":{"a.seq":1,"a.epoch":"e","a.seq":2}}])",
+      R"([{"ts":1,"values":{"a.seq":1,"a.epoch":"e","a.x":{"y":1}}}])",
+      R"([{"ts":1,"values":{"a.seq":1,"a.epoch":"e","a.x":}}])",
+      R"([{"ts":9223372036854775807,"values":{"a.seq":1,"a.epoch":"e"}}])",
+      R"([{"ts":"1","values":{"a.seq":1,"a.epoch":"e"}}])");
+  CAPTURE(bad);
+  CHECK(!is_taken(bad));
 }
 
 TEST_CASE("line protocol that is cut, changed or not ours is refused, or still has who it is") {

@@ -4,11 +4,13 @@
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "agent/base/log.hpp"
 #include "agent/forward/mqtt_addresses.hpp"
 #include "agent/forward/mqtt_paho.hpp"
+#include "agent/forward/mqtt_words.hpp"
 #include "agent/forward/resolve.hpp"
 #include "agent/forward/tls.hpp"
 
@@ -16,6 +18,7 @@ namespace penstock::forward {
 namespace {
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t words_wait_us_max = 200'000;
 
 }  // namespace
 
@@ -40,6 +43,17 @@ class MqttLink::Inbox {
     events_.push_back(std::move(event));
     if (wake_) wake_();
   }
+  /// What the broker said with the refusal that was posted for this connection.
+  void post_words(std::uint64_t connection, const std::string& words) {
+    const std::lock_guard lock(mutex_);
+    words_ = {connection, words};
+    if (wake_) wake_();
+  }
+  /// nullopt: not posted yet.
+  std::optional<std::string> words(std::uint64_t connection) {
+    const std::lock_guard lock(mutex_);
+    return words_.first == connection ? std::optional(words_.second) : std::nullopt;
+  }
   void wake() {
     const std::lock_guard lock(mutex_);
     if (wake_) wake_();
@@ -58,11 +72,12 @@ class MqttLink::Inbox {
  private:
   std::mutex mutex_;
   std::vector<LinkEvent> events_;
+  std::pair<std::uint64_t, std::string> words_;  // of the connection with that number; 0: none
   std::function<void()> wake_;
 };
 
 struct MqttLink::Connection final : public mqtt::iaction_listener {
-  enum class Step : std::uint8_t { resolving, connecting, explaining, over };
+  enum class Step : std::uint8_t { resolving, connecting, explaining, awaiting_words, over };
 
   Connection(const Clock& clock_in, std::shared_ptr<Inbox> inbox_in, std::uint64_t number_in,
              const ConnectOptions& options_in, std::uint32_t in_flight_max_in)
@@ -103,6 +118,11 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
       out.reason_code = failure.reason_code;
       out.version_refused = failure.version_refused;
       inbox->post(std::move(out));
+      if (failure.stage == Stage::refused && options.protocol == Protocol::v5) {
+        paho::await_words([posted = inbox, connection = number](const std::string& words) {
+          posted->post_words(connection, words);
+        });
+      }
     } else if (token.get_type() == mqtt::token::PUBLISH && options.protocol == Protocol::v5) {
       // A refusal has a return code of success. All else is a message that was never answered.
       const int code = token.get_reason_code();
@@ -197,6 +217,7 @@ std::vector<LinkEvent> MqttLink::take_events() {
   }
   obey_keep_alive(connection, events);
   explain_failures(connection, events);
+  add_words(connection, events);
   const bool has_failed = std::any_of(events.begin(), events.end(), [&](const LinkEvent& event) {
     return event.connection == connection.number && event.kind == LinkEvent::Kind::down &&
            event.stage != Stage::up;
@@ -252,6 +273,30 @@ void MqttLink::explain_failures(Connection& connection, std::vector<LinkEvent>& 
   if (is_explained && !connection.resolution->result()) {
     connection.unexplained.text = connection.resolution->result().error().text;
   }
+  events.push_back(std::move(connection.unexplained));
+}
+
+/// They come as soon as Paho's callback is through, which is at once; if ever not, `down` does
+/// without.
+void MqttLink::add_words(Connection& connection, std::vector<LinkEvent>& events) {
+  if (connection.step == Connection::Step::connecting &&
+      connection.options.protocol == Protocol::v5) {
+    const auto refused = std::find_if(events.begin(), events.end(), [&](const LinkEvent& event) {
+      return event.connection == connection.number && event.kind == LinkEvent::Kind::down &&
+             event.stage == Stage::refused;
+    });
+    if (refused == events.end()) return;
+    connection.unexplained = std::move(*refused);
+    events.erase(refused);
+    connection.step = Connection::Step::awaiting_words;
+    connection.deadline_us = clock_.steady_us() + words_wait_us_max;
+  }
+  if (connection.step != Connection::Step::awaiting_words) return;
+  const std::optional<std::string> words = inbox_->words(connection.number);
+  if (!words && clock_.steady_us() < connection.deadline_us) return;
+  connection.step = Connection::Step::over;
+  connection.deadline_us = never;
+  connection.unexplained.text += words.value_or("");
   events.push_back(std::move(connection.unexplained));
 }
 

@@ -75,6 +75,7 @@ class MqttLink {
   struct Connection;
   class Inbox;
   void start_paho(Connection& connection);
+  void add_words(Connection& connection, std::vector<LinkEvent>& events);
   void explain_failures(Connection& connection, std::vector<LinkEvent>& events);
   void obey_keep_alive(Connection& connection, std::vector<LinkEvent>& events);
 

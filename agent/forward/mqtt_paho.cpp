@@ -131,18 +131,6 @@ UserProperties user_properties_of(const mqtt::properties& properties) {
   return out;
 }
 
-std::string words_of(const mqtt::properties& properties) {
-  constexpr std::size_t bytes_max = 200;
-  const auto text_of = [&properties](mqtt::property::code code) {
-    return properties.contains(code)
-               ? penstock::quoted(mqtt::get<std::string>(properties, code).substr(0, bytes_max))
-               : std::string();
-  };
-  const std::string text = text_of(mqtt::property::REASON_STRING);
-  const std::string server = text_of(mqtt::property::SERVER_REFERENCE);
-  return (text.empty() ? "" : ": " + text) + (server.empty() ? "" : "; it names " + server);
-}
-
 ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options) {
   ConnectFailure failure;
   const std::string message = message_of(token);

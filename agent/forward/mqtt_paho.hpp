@@ -23,9 +23,6 @@ mqtt::properties properties_of(const OutgoingMessage& message);
 std::string content_type_of(const mqtt::properties& properties);
 UserProperties user_properties_of(const mqtt::properties& properties);
 
-/// What a broker says beside a reason code, to be put behind it; "": nothing.
-std::string words_of(const mqtt::properties& properties);
-
 /// Why connecting failed, from a token that ended in a failure.
 struct ConnectFailure {
   Stage stage = Stage::connect;

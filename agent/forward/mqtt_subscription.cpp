@@ -13,6 +13,7 @@
 #include "agent/base/log.hpp"
 #include "agent/forward/mqtt_addresses.hpp"
 #include "agent/forward/mqtt_paho.hpp"
+#include "agent/forward/mqtt_words.hpp"
 #include "agent/forward/resolve.hpp"
 #include "agent/forward/tls.hpp"
 #include "agent/forward/websocket_relay.hpp"
@@ -52,8 +53,7 @@ struct Subscription::Connection final : public mqtt::iaction_listener {
     const std::lock_guard lock(mutex);
     limits = paho::limits_of(token.get_connect_response(), options.connect);
     is_connected = true;
-    is_decided = true;
-    changed.notify_all();
+    decide();
   }
   void on_failure(const mqtt::token& token) override {
     const std::lock_guard lock(mutex);
@@ -61,6 +61,16 @@ struct Subscription::Connection final : public mqtt::iaction_listener {
     failure = {{failed.is_final ? Errc::invalid : Errc::unavailable, failed.text},
                failed.stage,
                failed.version_refused};
+    if (failed.stage == Stage::refused && options.connect.protocol == Protocol::v5) {
+      return paho::await_words([this](const std::string& words) {
+        const std::lock_guard words_lock(mutex);
+        failure.error.text += words;
+        decide();
+      });
+    }
+    decide();
+  }
+  void decide() {
     is_decided = true;
     changed.notify_all();
   }
@@ -182,7 +192,9 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options,
   // Paho looks at its own deadline every three seconds only.
   const auto time_max = options.connect.timeout + std::chrono::seconds(3);
   if (!connection.changed.wait_for(lock, time_max, [&] { return connection.is_decided; })) {
-    connection.failure = {{Errc::unavailable, "the broker does not answer"}};
+    if (connection.failure.error.text.empty()) {
+      connection.failure = {{Errc::unavailable, "the broker does not answer"}};
+    }
   }
   if (connection.is_connected) {
     if (options.connect.protocol == Protocol::v5) answered_v5_ = true;

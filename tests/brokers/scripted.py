@@ -328,8 +328,9 @@ def taken_over(bench):
 
 @case(MQTT_5)
 def moved(bench):
-    """DISCONNECT 0x9D, server moved: said, with the place it names"""
-    sent_away(bench, 0x9D, "server moved; it names", (mqtt.SERVER_REFERENCE, "broker-2.example:1883"))
+    """DISCONNECT 0x9D, server moved: said, with the place it names and what to do"""
+    sent_away(bench, 0x9D, 'server moved; it names \\"broker-2.example:1883\\", not followed: set the '
+              "broker's URL to it if it is right", (mqtt.SERVER_REFERENCE, "broker-2.example:1883"))
 
 
 @case(MQTT_5)
@@ -339,15 +340,15 @@ def use_another(bench):
 
 
 class TurnsAway(Script):
-    """A CONNACK with this code for the first four connections."""
+    """A CONNACK with this code for the first four connections, or as many."""
 
-    def __init__(self, code):
-        self.code = code
+    def __init__(self, code, props=(), times=4):
+        self.code, self.props, self.times = code, props, times
 
     def connect(self, connection, asked):
-        if connection.number > 4:
+        if connection.number > self.times:
             return super().connect(connection, asked)
-        connection.send(mqtt.connack(connection.version, code=self.code))
+        connection.send(mqtt.connack(connection.version, code=self.code, props=self.props))
         raise Ended
 
 
@@ -378,10 +379,34 @@ def refused_method(bench):
     turned_away(bench, 0x8C, "bad authentication method (0x8c)")
 
 
+WORDS = ((mqtt.SERVER_REFERENCE, "broker-2.example:1883"), (mqtt.REASON_STRING, "new\x1b[2J home\n" + "€" * 200))
+SAID = ('; it names "broker-2.example:1883", not followed: set the broker\'s URL to it if it is right: '
+        '"new\\x1b[2J home\\n' + "€" * 29 + '"')
+
+
 @case(MQTT_5)
 def refused_moved(bench):
-    """CONNACK 0x9D, server moved: as 0x86"""
-    turned_away(bench, 0x9D, "server moved (0x9d)")
+    """CONNACK 0x9D, server moved: as 0x86, with the place it names and the broker's words, cut and made safe; by `send`,
+    `check --net` and `receive` too"""
+    bench.play(TurnsAway(0x9D, WORDS, times=1_000_000), 50)
+    bench.wait_for_log('reason="the broker refuses the connection: server moved (0x9d); it names \\"broker-2.example:1883\\"')
+    said = "the broker refuses the connection: server moved (0x9d)" + SAID
+    wait(lambda: bench.upstream().get("error") == said, "the words in the status")
+    for command in (["send"], ["check", "--net"]):
+        done = bench.run(*command, "-c", bench.agent.config)
+        assert done.returncode == 76 and said in done.stdout, (command, done.stdout, done.stderr)
+    done = bench.run("receive", "--broker", f"mqtt://127.0.0.1:{bench.broker.port}", "--for", "1s")
+    said = said.rstrip('€"')  # a line of its is cut
+    assert done.returncode == 69 and said.replace("\\", "\\\\").replace('"', '\\"') in done.stderr, done.stderr
+    bench.broker.script = Script()
+    bench.judge()
+    assert bench.log().count("event=connection_failed") == 1, bench.agent.log_tail()
+
+
+@case(MQTT_5)
+def refused_wordless(bench):
+    """CONNACK 0x9C, use another server, without a word: as 0x86"""
+    turned_away(bench, 0x9C, 'use another server (0x9c)"')
 
 
 class Limits(Script):

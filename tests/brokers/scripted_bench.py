@@ -1,6 +1,7 @@
 """An agent with two logs at a scripted broker: what the cases of scripted.py have in common."""
 import json
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
@@ -68,6 +69,10 @@ class ScriptedBench(Bench):
         if not lost:
             found += line_findings(self.rule, "app", self.lines["app"])
         assert not found, "\n".join(found[:10])
+
+    def run(self, *arguments):
+        """Another command of the agent's program."""
+        return subprocess.run([self.agent.binary, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
 
     def finish(self):
         assert self.agent.stop() == 0, "the agent did not end well"

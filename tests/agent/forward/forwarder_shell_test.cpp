@@ -117,7 +117,8 @@ TEST_CASE("a connection that ends is told, with what the broker says, until some
   SECTION("with a reason, a text and the name of another") {
     using namespace std::string_literals;
     broker.send("\xE0\x0D\x9D\x0B\x1F\x00\x03why\x1C\x00\x02x:"s);
-    reason = R"(the broker ends the connection: server moved: "why"; it names "x:")";
+    reason =
+        R"(the broker ends the connection: server moved; it names "x:", not followed: set the broker's URL to it if it is right: "why")";
   }
   REQUIRE(eventually([&] { return shell.told(Kind::connected).size() == 2; }));
   const auto lost = shell.told(Kind::lost);

@@ -36,18 +36,17 @@ Result<bool> Transaction::move_row(Priority priority, const DecodedKey& row,
   if (!may_move_ || moved_bytes_ > moved_bytes_max) return false;
   const Table from = table_of(priority);
   const RowKeyBytes old_key = encode_row_key(row.key, row.kind);
-  if (!decode_row(epoch_, from, view(old_key), row.kind, value)) {
+  const std::string copy(value);
+  const auto whole = decode_row(epoch_, from, view(old_key), row.kind, copy);
+  if (!whole) {
     // Its key may be damaged too: in the table it could come after rows that followed it. What it
     // had is told as missing before the next row of its stream.
-    drop_damaged(row, value.size());
+    drop_damaged(row, copy.size());
     return true;
   }
-  moved_bytes_ += value.size();
-  const std::string copy(value);
+  moved_bytes_ += copy.size();
   const RowKeyBytes key = encode_parked_key(row.key, row.kind);
   PENSTOCK_TRY_ASSIGN(char* out, txn_.put_reserved(Table::parked, view(key), copy.size()));
-  const auto whole = decode_row(epoch_, from, view(old_key), row.kind, copy);
-  PENSTOCK_ASSERT(whole.has_value());
   encode_row(out, epoch_, Table::parked, view(key), whole->content, whole->tail);
   return true;
 }

@@ -65,7 +65,10 @@ void Transaction::forget_row(const DecodedKey& row, std::size_t value_size) {
   Stream* stream = streams_.find(row.key.stream_id);
   if (stream == nullptr) return;
   streams_.add_rows(*stream, -1, -static_cast<std::int64_t>(row_space(value_size, page_size_)));
-  stream->next.account.first_seq = row.key.seq + row.key.count;
+  // A damaged key says anything: what was trimmed before would be told as missing after a restart.
+  const std::uint64_t end = row.key.seq + row.key.count;
+  std::uint64_t& first_seq = stream->next.account.first_seq;
+  if (row.key.seq >= first_seq && end <= stream->next.next_seq) first_seq = end;
 }
 
 void Transaction::change_classes(std::span<const PackedRow> rows) {

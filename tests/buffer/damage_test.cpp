@@ -150,6 +150,18 @@ TEST_CASE_METHOD(DamageFixture, "a long row whose pages are counted wrongly is n
   CHECK(report.last_numbers[0].next_seq == 350);
 }
 
+TEST_CASE_METHOD(DamageFixture, "a damaged number does not become that of the oldest row") {
+  for (const std::size_t key : keys_of(25)) {
+    write(key + row_key_size - 5, std::string(1, static_cast<char>(240 ^ 0x80)));
+  }
+  store->acknowledge(store->generation(), Priority::normal, 25);
+  commit(Request());
+  const auto streams = store->stream_stats();
+  REQUIRE(streams.ok());
+  CHECK(streams->front().rows == 10);
+  CHECK(streams->front().first_seq == 240);
+}
+
 TEST_CASE_METHOD(StoreFixture, "a disk that fails, or is full, is no damage") {
   open();
   StreamState app = stream("app");

@@ -1,10 +1,13 @@
 #include "buffer/lmdb.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <lmdb.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -269,6 +272,31 @@ std::uint64_t Env::file_pages() const {
   MDB_envinfo info = {};
   mdb_env_info(env_, &info);
   return info.me_last_pgno + 1;
+}
+
+std::uint64_t Env::bytes_ahead() const {
+  struct stat info = {};
+  std::uint64_t end = reserved_end_;
+  if (::fstat(fd(), &info) == 0) {
+    end = std::max(end, static_cast<std::uint64_t>(info.st_blocks) * 512);
+  }
+  return end - std::min(end, file_pages() * page_size_);
+}
+
+Result<void> Env::reserve_ahead(std::uint64_t bytes, std::uint64_t more) {
+  if (bytes_ahead() >= bytes) return {};
+  const std::uint64_t from = file_pages() * page_size_;
+  int code = 0;
+  for (const std::uint64_t wanted : {bytes + more, bytes}) {
+    if (::fallocate(fd(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
+                    static_cast<off_t>(wanted)) == 0) {
+      reserved_end_ = from + wanted;
+      return {};
+    }
+    code = errno;
+  }
+  if (errc_of(code) == Errc::full) return Error{Errc::full, std::strerror(code)};
+  return {};
 }
 
 std::uint64_t Env::map_bytes() const {

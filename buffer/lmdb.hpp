@@ -43,11 +43,10 @@ class Txn {
   /// Of a reading one: pages that the last commit gave up. Each was replaced by one it wrote.
   Result<std::uint64_t> pages_freed_last();
   Result<std::uint64_t> entries(Table table);  ///< 0 if there is no such table
-  /// Files made before parking have no table for it.
   /// Whether LMDB's list of free pages, as far as its next commits use it, names pages that can be;
   /// reads about bytes_max of it. corrupt: it does not.
   Result<void> check_free_list(std::size_t bytes_max);
-  bool has(Table table) const;
+  bool has(Table table) const;  ///< files made before parking have no table for it
 
   /// Durable when it returns ok. Any error: the outcome is unknown, and the environment must be
   /// opened again.
@@ -130,6 +129,12 @@ class Env {
   std::size_t page_size() const { return page_size_; }
   /// Pages of the file that were ever used, with free ones among them.
   std::uint64_t file_pages() const;
+  /// Blocks that the file has behind these pages.
+  std::uint64_t bytes_ahead() const;
+  /// Sees to it that there are so many, and reserves `more` with them where it must and can. full:
+  /// the disk or a quota refuses; where a file system cannot reserve nothing is known, and it is
+  /// ok.
+  Result<void> reserve_ahead(std::uint64_t bytes, std::uint64_t more);
   std::uint64_t map_bytes() const;
   int fd() const;
   /// Whether the map was too small for a write: it must be opened with a larger one.
@@ -152,6 +157,7 @@ class Env {
   MDB_env* env_;
   unsigned tables_[table_count] = {};  // 0: missing
   std::size_t page_size_ = 0;
+  std::uint64_t reserved_end_ = 0;  // of the blocks; 0: not known
   bool was_map_full_ = false;
   bool has_met_damage_ = false;
   std::uintptr_t map_ = 0;  // where the map begins, as the first page that was looked at says

@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint64_t reserved_pages_min = 64;
 constexpr std::uint64_t streams_per_page = 32;
 constexpr std::uint64_t disk_low_min = 1 << 20;
+constexpr std::uint64_t headroom_bytes = 1 << 20;
 constexpr std::int64_t disk_check_every_us = 1'000'000;
 
 std::size_t index_of(Priority priority) { return static_cast<std::size_t>(priority); }
@@ -95,16 +96,17 @@ std::string LmdbStore::stream_name(std::uint32_t stream_id) const {
   return streams_.name_of(stream_id);
 }
 
+std::uint64_t LmdbStore::growth_of_disk() const {
+  struct statvfs disk = {};
+  if (is_reserved_ || ::statvfs(options_.path.c_str(), &disk) != 0) return max_pages();
+  const std::uint64_t available = std::uint64_t{disk.f_bavail} * disk.f_frsize + bytes_ahead_;
+  const std::uint64_t kept = std::max(options_.keep_free, disk_low_min);
+  return available < kept ? 0 : (available - kept) / page_size_;
+}
+
 void LmdbStore::look_at_disk() const {
   disk_checked_us_ = clock_.steady_us();
-  struct statvfs disk = {};
-  if (is_reserved_ || ::statvfs(options_.path.c_str(), &disk) != 0) {
-    growth_pages_ = max_pages();
-    return;
-  }
-  const std::uint64_t available = std::uint64_t{disk.f_bavail} * disk.f_frsize;
-  const std::uint64_t kept = std::max(options_.keep_free, disk_low_min);
-  growth_pages_ = available < kept ? 0 : (available - kept) / page_size_;
+  growth_pages_ = is_growth_refused_ ? 0 : growth_of_disk();
 }
 
 bool LmdbStore::is_nearly_full() const {
@@ -113,13 +115,34 @@ bool LmdbStore::is_nearly_full() const {
   return has_refused_ || used_pages_ * 10 >= limit * 9;
 }
 
-Room LmdbStore::room() const {
+/// What a commit of so many pages may fill. Ahead of data there are always blocks for deletes: they
+/// too take new pages before they free any.
+Room LmdbStore::room(std::uint64_t wanted_pages) {
+  bytes_ahead_ = env_->bytes_ahead();
+  const std::uint64_t ahead = wanted_pages * page_size_ + headroom_bytes;
+  if (!is_reserved_ && growth_of_disk() * page_size_ >= ahead) {
+    const Result<void> reserved = env_->reserve_ahead(ahead, headroom_bytes);
+    is_growth_refused_ = !reserved.ok();
+    growth_refusal_ = reserved.ok() ? "" : reserved.error().text;
+    bytes_ahead_ = env_->bytes_ahead();
+  }
   look_at_disk();
-  std::uint64_t pages = std::min(max_pages(), env_->file_pages() + growth_pages_);
+  const std::uint64_t file_pages = env_->file_pages();
+  std::uint64_t pages = std::min(max_pages(), file_pages + growth_pages_);
+  std::string limit;
+  if (growth_pages_ == 0) {
+    limit = is_growth_refused_ ? growth_refusal_ : "no room on its disk beyond keep_free";
+    held_pages_ = std::min(held_pages_, file_pages);
+    // LMDB uses freed pages again from the second transaction on.
+    pages = std::min(pages, held_pages_);
+    pages -= std::min(2 * wanted_pages, pages / 2);
+  } else {
+    held_pages_ = std::numeric_limits<std::uint64_t>::max();
+  }
   pages -= std::min(shortage_pages_, pages / 2);
   // Each stream may need a loss row of its own.
   const std::uint64_t reserved = reserved_pages_min + streams_.size() / streams_per_page;
-  return {pages, std::min(reserved, pages / 16)};
+  return {pages, std::min(reserved, pages / 16), std::move(limit)};
 }
 
 void LmdbStore::acknowledge(std::uint64_t generation, Priority priority, std::uint64_t id) {

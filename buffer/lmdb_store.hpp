@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -156,7 +157,8 @@ class LmdbStore final : public Store, private Parking {
 
   std::vector<PackedRow> pack(std::span<const NewRow> rows);
   std::uint64_t buffer_time_us() const;
-  Room room() const;
+  Room room(std::uint64_t wanted_pages);
+  std::uint64_t growth_of_disk() const;
   void look_at_disk() const;
   std::uint64_t max_pages() const { return options_.max_size / page_size_; }
 
@@ -195,6 +197,9 @@ class LmdbStore final : public Store, private Parking {
   std::uint64_t buffer_time_base_us_ = 0;
   std::int64_t boot_base_us_ = 0;
   std::uint64_t shortage_pages_ = 0;  // room given up because the disk refused
+  std::string growth_refusal_;        // why, while is_growth_refused_
+  // Those of the file since it may not grow for data any more; else no limit.
+  std::uint64_t held_pages_ = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t commits_ = 0;
   std::uint64_t dropped_events_ = 0;
   std::uint64_t expired_events_ = 0;
@@ -221,6 +226,8 @@ class LmdbStore final : public Store, private Parking {
   mutable std::atomic<bool> is_damaged_{false};
   std::atomic<std::uint64_t> next_expiry_us_{0};  // in buffer time; nothing expires before
   mutable std::atomic<std::int64_t> disk_checked_us_{0};
+  std::atomic<std::uint64_t> bytes_ahead_{0};           // blocks that the file has behind its pages
+  std::atomic<bool> is_growth_refused_{false};          // by a quota, say: the disk has room
   mutable std::atomic<std::uint64_t> growth_pages_{0};  // that the disk allows the file
   PerClass acked_ = {};
   PerClass trimmed_ = {};

@@ -154,7 +154,7 @@ Result<LmdbStore::Effects> LmdbStore::build(Txn& txn, std::vector<PackedRow>& ro
   PENSTOCK_TRY_ASSIGN(const std::uint64_t next_expiry_us, expire(work));
   work.change_classes(rows);
   PENSTOCK_TRY(work.keep_shares(rows));
-  PENSTOCK_TRY(work.make_room(rows, room()));
+  PENSTOCK_TRY(work.make_room(rows, room(Transaction::pages_for(rows, page_size_))));
   PENSTOCK_TRY(work.append(rows));
   PENSTOCK_TRY(work.put_positions(positions));
   return finish_work(txn, work, is_clean, next_expiry_us);
@@ -273,7 +273,7 @@ Result<void> LmdbStore::commit_space(std::uint64_t wanted_pages, std::size_t tri
     if (trim_rows == Transaction::trim_rows_max) {
       PENSTOCK_TRY_ASSIGN(next_expiry_us, expire(work));
     }
-    if (wanted_pages != 0) PENSTOCK_TRY(work.make_room_ahead(wanted_pages, room()));
+    if (wanted_pages != 0) PENSTOCK_TRY(work.make_room_ahead(wanted_pages, room(wanted_pages)));
     PENSTOCK_TRY_ASSIGN(const Effects effects, finish_work(txn, work, false, next_expiry_us));
     unsure_space_ = effects;
     PENSTOCK_TRY(commit_txn(txn));

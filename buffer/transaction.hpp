@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "agent/base/wire.hpp"
@@ -38,6 +39,7 @@ using Marks = std::array<ClassMarks, priority_count>;
 struct Room {
   std::uint64_t pages = 0;     ///< the most that may hold data
   std::uint64_t reserved = 0;  ///< of these, kept free of batches, so that all else always fits
+  std::string limit;           ///< why there are not more, where it is not max_size
 };
 
 struct Times {

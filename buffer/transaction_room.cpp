@@ -74,7 +74,10 @@ Result<void> Transaction::make_room(std::span<PackedRow> rows, const Room& room)
     PENSTOCK_TRY_ASSIGN(const bool is_alone, is_empty());
     if (is_alone) return {};
     PENSTOCK_TRY_ASSIGN(const bool has_given_way, give_way(rows));
-    if (!has_given_way) return Error{Errc::full, "the buffer is full"};
+    if (!has_given_way) {
+      return Error{Errc::full,
+                   "the buffer is full" + (room.limit.empty() ? "" : ": " + room.limit)};
+    }
   }
 }
 

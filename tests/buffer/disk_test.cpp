@@ -55,22 +55,39 @@ TEST_CASE_METHOD(SmallDisk, "with reserved blocks a disk filled by others stops 
   CHECK(store->verify({}).value().problems.empty());
 }
 
+TEST_CASE_METHOD(SmallDisk, "on a full disk a delete has blocks of its own") {
+  if (!is_mounted) return;
+  options.max_size = 64 << 20;
+  open();
+  StreamState app = stream("app");
+  Request many;
+  for (int i = 0; i < 200; ++i) many.batch(app, 1, noise(6'000, i));
+  commit(many);
+  fill_disk();
+  store->acknowledge(store->generation(), Priority::normal, 150);
+  commit(Request());
+  CHECK(rows().size() == 50);
+  CHECK_FALSE(store->has_pending_trims());
+  commit(Request());
+  commit(Request().batch(app, 1, noise(60'000, 9)));
+}
+
 TEST_CASE_METHOD(SmallDisk, "on a full disk nothing is lost, and trims make room inside the file") {
   if (!is_mounted) return;
   options.max_size = 64 << 20;
   open();
   StreamState app = stream("app");
-  for (int i = 0; i < 20; ++i) commit(Request().batch(app, 1, noise(60'000, i)));
+  for (int i = 0; i < 30; ++i) commit(Request().batch(app, 1, noise(60'000, i)));
   const std::uint64_t stored = app.next_seq;
   fill_disk();
   StreamState next = app;
-  Request refused;
-  for (int i = 0; i < 10; ++i) refused.batch(next, 1, noise(60'000, 90 + i));
+  Request refused;  // more than the blocks ahead
+  for (int i = 0; i < 20; ++i) refused.batch(next, 1, noise(60'000, 90 + i));
   const auto failed = store->commit(refused.request());
   REQUIRE_FALSE(failed.ok());
   CHECK(failed.error().code == Errc::full);
   CHECK(rows().size() == stored);
-  store->acknowledge(store->generation(), Priority::normal, 18);
+  store->acknowledge(store->generation(), Priority::normal, 28);
   CHECK(store->has_pending_trims());
   int attempts = 0;
   for (;;) {
@@ -80,13 +97,13 @@ TEST_CASE_METHOD(SmallDisk, "on a full disk nothing is lost, and trims make room
     REQUIRE(++attempts < 10);
   }
   CHECK_FALSE(store->has_pending_trims());
-  CHECK(rows().size() == 12);
-  CHECK(content(rows().back()) == noise(60'000, 99));
+  CHECK(rows().size() == 22);
+  CHECK(content(rows().back()) == noise(60'000, 109));
   store->close();
   store.reset();
   open();
   CHECK(report.was_clean);
-  CHECK(rows().size() == 12);
+  CHECK(rows().size() == 22);
   free_disk();
   commit(Request().batch(next, 1, noise(600'000, 5)));
   CHECK(store->verify({}).value().problems.empty());

@@ -245,7 +245,7 @@ def becomes_readonly(scene, break_it):
     scene.start()
     scene.write_lines(2_000)
     scene.send(500)
-    scene.wait(lambda: scene.connector("app").get("events", 0) == 2_000 and scene.has_taken_all(), "the lines are not taken")
+    scene.wait(lambda: scene.has_stored("app", 2_000) and scene.has_taken_all(), "the lines are not stored")
     scene.mark_log()
     break_it()
     scene.write_lines(8_000)
@@ -287,14 +287,13 @@ def broken_by_shim(arguments, base, mode, kind):
     return folder, flag, {**shim(arguments, folder, mode=mode), "FAULT_WHILE": str(flag)}
 
 
-def used_up(set_limit):
+def used_up(set_limit, is_copied_on_write=False):
     def used_up_while_it_runs(disk, scene):
-        """No file may grow, and in this one no page is free: all wait, what is stored is forwarded; all goes on by itself once
-        there is more."""
+        """No file may grow, and in this one no page is free: all wait, what is stored is forwarded and makes room for more; where
+        each write takes new blocks (btrfs) all goes on by itself once there are some."""
         scene.start()
         scene.write_lines(2_000)
         scene.wait(lambda: scene.has_stored("app", 2_000), "the lines are not stored")
-        time.sleep(2)  # a commit that is under way ends
         scene.mark_log()
         set_limit(disk, True)
         for _ in range(20):
@@ -308,6 +307,11 @@ def used_up(set_limit):
         scene.upstream.start()
         scene.wait(lambda: scene.count("app") >= 2_000, "what is stored is not forwarded")
         scene.says_once("event=buffer_full")
+        if not is_copied_on_write:
+            scene.wait(scene.is_drained, "it does not go on within its file")
+            for _ in range(3):
+                scene.write_lines(2_000)
+                scene.wait(scene.is_drained, "it does not go on within its file")
         bounded_trouble(scene, 40)
         set_limit(disk, False)
     return used_up_while_it_runs
@@ -316,7 +320,7 @@ def used_up(set_limit):
 def quota(arguments, base):
     good = True
     if "btrfs" in Disk.kinds():
-        good = play("quota,", arguments, base, "btrfs", used_up(Disk.limit))
+        good = play("quota,", arguments, base, "btrfs", used_up(Disk.limit, is_copied_on_write=True))
     else:
         print("quota: not run on btrfs, which is not here; of ext4 and xfs they need the kernel's quotas and tools")
     for kind in arguments.fs.split(","):

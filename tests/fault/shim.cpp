@@ -117,10 +117,10 @@ void stop_if_it_is_time() {
   if (stop_at != 0 && ++seen == stop_at) ::raise(SIGSTOP);
 }
 
-/// Whether a write to `end` would make the file longer.
+/// Whether a write to `end` needs blocks that the file does not have, reserved ones among them.
 bool grows(int fd, off_t end) {
   struct stat info = {};
-  return ::fstat(fd, &info) != 0 || end > info.st_size;
+  return ::fstat(fd, &info) != 0 || end > std::max<off_t>(info.st_size, info.st_blocks * 512);
 }
 
 off_t end_of_write(int fd, std::size_t size) {
@@ -291,10 +291,12 @@ FAULT_SYNC(fdatasync)
 FAULT_RESIZE(ftruncate)
 FAULT_RESIZE(ftruncate64)
 
-#define FAULT_ALLOCATE(name)                                                                \
-  int name(int fd, int mode, off_t offset, off_t size) {                                    \
-    static const auto call = real<int (*)(int, int, off_t, off_t)>(#name);                  \
-    return attempt(Call::size, is_known(fd), [&] { return call(fd, mode, offset, size); }); \
+#define FAULT_ALLOCATE(name)                                                    \
+  int name(int fd, int mode, off_t offset, off_t size) {                        \
+    static const auto call = real<int (*)(int, int, off_t, off_t)>(#name);      \
+    const bool is_meant = plan.mode != Mode::quota || grows(fd, offset + size); \
+    return attempt(Call::size, is_known(fd) && is_meant,                        \
+                   [&] { return call(fd, mode, offset, size); });               \
   }
 FAULT_ALLOCATE(fallocate)
 FAULT_ALLOCATE(fallocate64)

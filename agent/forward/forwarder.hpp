@@ -191,6 +191,8 @@ class Forwarder {
   void report_trouble(const Report& report);
   void report_acknowledged(const Report& report);
   void watch_certificate();
+  void clear_error();
+  void note_read(const Error* failed, bool& is_unreadable);
   void set_error(std::string text);
   void fail_link(std::uint64_t connection, std::string text);
   std::string status_payload(bool is_online, std::uint64_t connection) const;
@@ -231,6 +233,8 @@ class Forwarder {
   bool logs_retry_ = false;
   bool is_refused_again_ = false;  // the same batch: connecting and losing is no news
   bool said_acknowledged_ = false;
+  bool rows_unreadable_ = false;  // said once
+  bool parked_unreadable_ = false;
 
   mutable std::mutex stats_mutex_;
   ForwardStats stats_;

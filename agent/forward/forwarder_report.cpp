@@ -23,6 +23,11 @@ void Forwarder::set_error(std::string text) {
   stats_.last_error_unix_us = clock_.wall_us();
 }
 
+void Forwarder::clear_error() {
+  const std::lock_guard lock(stats_mutex_);
+  stats_.last_error.clear();
+}
+
 void Forwarder::watch_certificate() {
   const bool is_time = clock_.steady_us() >= certificate_watch_.wake_at_us();
   if (!is_time) return;

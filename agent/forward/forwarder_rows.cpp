@@ -22,10 +22,25 @@ Result<std::vector<buffer::Row>> Forwarder::read_rows(const Fetch& action) const
   }
 }
 
+/// `failed`: why nothing could be read; it is tried again, and said once until it works.
+void Forwarder::note_read(const Error* failed, bool& is_unreadable) {
+  if (failed != nullptr) {
+    const std::string text = "the buffer cannot be read: " + failed->text;
+    set_error(text);
+    if (!std::exchange(is_unreadable, true)) {
+      log_.error("event=buffer_unreadable reason={} text=\"tried again; nothing is skipped\"",
+                 penstock::quoted(failed->text));
+    }
+  } else if (std::exchange(is_unreadable, false)) {
+    log_.info("event=buffer_readable");
+    clear_error();
+  }
+}
+
 void Forwarder::perform(const Fetch& action) {
   auto rows = read_rows(action);
+  note_read(rows.ok() ? nullptr : &rows.error(), rows_unreadable_);
   if (!rows || store_.generation() != action.generation) {
-    if (!rows) set_error(rows.error().text);
     pending_.push_back(FetchFailed{});
     return;
   }
@@ -50,8 +65,8 @@ void Forwarder::perform(const Fetch& action) {
 void Forwarder::perform(const FetchParked& action) {
   auto rows = store_.parking()->rows_after(action.stream_id, action.after_id, 1);
   FetchedParked event{action.generation, action.stream_id, action.after_id, std::nullopt, false};
+  note_read(rows.ok() ? nullptr : &rows.error(), parked_unreadable_);
   if (!rows || store_.generation() != action.generation) {
-    if (!rows) set_error(rows.error().text);
     event.has_failed = true;
   } else if (!rows->empty()) {
     buffer::Row& row = rows->front();

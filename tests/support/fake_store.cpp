@@ -54,6 +54,21 @@ void FakeStore::damage(std::uint64_t row_id) {
   }
 }
 
+void FakeStore::fail_reads(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  rows_error_ = std::move(error);
+}
+
+void FakeStore::fail_parked_reads(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  parked_error_ = std::move(error);
+}
+
+std::uint64_t FakeStore::failed_reads() const {
+  const std::lock_guard lock(mutex_);
+  return failed_reads_;
+}
+
 void FakeStore::reopen() {
   const std::lock_guard lock(mutex_);
   trim();
@@ -208,6 +223,10 @@ void FakeStore::refuse(std::uint32_t stream_id, std::uint64_t id, std::uint8_t c
 Result<std::vector<Row>> FakeStore::rows_after(std::uint32_t stream_id, std::uint64_t after_id,
                                                std::size_t bytes_max) const {
   const std::lock_guard lock(mutex_);
+  if (parked_error_) {
+    ++failed_reads_;
+    return *parked_error_;
+  }
   std::vector<Row> rows;
   std::size_t bytes = 0;
   const auto parked = parked_.find(stream_id);
@@ -278,6 +297,10 @@ bool FakeStore::has_pending_trims() const {
 Result<std::vector<Row>> FakeStore::rows_after(Priority priority, std::uint64_t after_id,
                                                std::size_t bytes_max) const {
   const std::lock_guard lock(mutex_);
+  if (rows_error_) {
+    ++failed_reads_;
+    return *rows_error_;
+  }
   Class& of_class = classes_[index(priority)];
   std::vector<Row> rows;
   std::size_t bytes = 0;

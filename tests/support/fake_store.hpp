@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,11 @@ class FakeStore final : public buffer::Store, private buffer::Parking {
   void add_loss(std::string_view stream, std::uint32_t count, std::uint8_t reason);
   /// The row becomes unreadable.
   void damage(std::uint64_t row_id);
+  /// From now on reads of rows (or of parked ones) fail; nullopt: they succeed again.
+  void fail_reads(std::optional<Error> error);
+  void fail_parked_reads(std::optional<Error> error);
+  /// How many reads of either kind have failed so far.
+  std::uint64_t failed_reads() const;
   /// As after a reopen: rows keep their order and get other ids.
   void reopen();
 
@@ -112,6 +118,9 @@ class FakeStore final : public buffer::Store, private buffer::Parking {
   std::uint64_t commits_ = 0;
   buffer::Compressor compressor_;
   std::function<void()> on_stored_;
+  std::optional<Error> rows_error_;
+  std::optional<Error> parked_error_;
+  mutable std::uint64_t failed_reads_ = 0;
 };
 
 }  // namespace penstock::tests

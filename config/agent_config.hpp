@@ -78,7 +78,7 @@ struct UpstreamSettings {
   std::string compression = "none";
   std::uint32_t batch_events_max = 500;
   std::uint64_t batch_bytes_max = 0;
-  std::uint32_t in_flight_max = 8;
+  std::uint32_t in_flight_max = 64;
   std::vector<std::string> receivers;  ///< empty: the broker's acknowledgement is enough
   double rate_limit_bytes_per_s = 0;   ///< 0: off
   std::uint8_t qos = 1;                ///< of data

@@ -229,10 +229,12 @@ constexpr Option upstream_options[] = {
      .children = batch_options},
     {.name = "in_flight",
      .type = OptionType::integer,
-     .doc = "Batches sent before the first of them is acknowledged",
-     .default_text = "8",
+     .doc =
+         "Most batches sent before the first of them is acknowledged; more than 8 only where the "
+         "line's round trip asks for it, and at most 2 MiB",
+     .default_text = "64",
      .min = "1",
-     .max = "16"},
+     .max = "64"},
     {.name = "ack",
      .type = OptionType::choice,
      .doc = "Whose word counts: a batch leaves the buffer when the broker has acknowledged it, or "

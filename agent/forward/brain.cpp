@@ -22,9 +22,10 @@ constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::no
 Brain::Brain(const BrainSettings& settings)
     : settings_(settings),
       brokers_(settings.brokers),
+      width_(settings.in_flight_max, settings.in_flight_bytes_max),
       verification_(settings.receivers),
       learnt_sizes_(settings.brokers.count) {
-  PENSTOCK_ASSERT(settings.in_flight_max >= 1 && settings.in_flight_max <= 16);
+  PENSTOCK_ASSERT(settings.in_flight_max >= 1 && settings.in_flight_max <= 64);
 }
 
 void Brain::step(std::int64_t now_us, const Event& event, std::vector<Action>& actions) {
@@ -106,6 +107,7 @@ void Brain::on(const LinkUp& event) {
   state_ = State::up;
   limits_ = event.limits;
   up_since_us_ = now_us_;
+  width_.begin();
   brokers_.on_up(now_us_);
   if (std::exchange(broker_up_, brokers_.current()) != brokers_.current()) retry_parked_now();
   status_due_us_ = settings_.tells_status ? now_us_ : never;
@@ -156,6 +158,7 @@ void Brain::on(const Acknowledged& event) {
     if (refusals_ == 0 && drops_with_same_oldest_ == 0) brokers_.on_working();
     return;
   }
+  width_.on_acknowledged(answer->round_trip_us, window_.messages());
   take_progress(answer->round_trip_us);
 }
 

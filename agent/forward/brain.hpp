@@ -14,6 +14,7 @@
 #include "agent/forward/brain_events.hpp"
 #include "agent/forward/brokers.hpp"
 #include "agent/forward/verification.hpp"
+#include "agent/forward/width.hpp"
 #include "agent/forward/window.hpp"
 #include "buffer/store.hpp"
 
@@ -21,8 +22,8 @@ namespace penstock::forward {
 
 struct BrainSettings {
   BrokerSettings brokers{};
-  std::uint32_t in_flight_max = 8;               ///< messages, 1 … 16
-  std::uint64_t in_flight_bytes_max = 1U << 20;  ///< at least one message always goes
+  std::uint32_t in_flight_max = 64;              ///< messages, 1 … 64
+  std::uint64_t in_flight_bytes_max = 2U << 20;  ///< at least one message always goes
   std::uint64_t fetch_bytes = 1U << 20;          ///< stored bytes a fetch asks for
   std::uint64_t rate_limit_bytes_per_s = 0;      ///< 0: none
   std::int64_t ack_timeout_us = 30'000'000;
@@ -125,6 +126,7 @@ class Brain {
   // brain_receivers.cpp
   void begin_to_wait();
   void take_verified();
+  bool is_trial() const;
   bool is_far_ahead() const;
   bool has_sent_again();
   void watch_receivers();
@@ -166,6 +168,7 @@ class Brain {
   BrainSettings settings_;
   Brokers brokers_;
   Window window_;
+  Width width_;
   std::array<Class, buffer::priority_count> classes_;
   Verification verification_;
   std::vector<Window::RowInfo> done_rows_;  // of take_progress, kept for its memory

@@ -72,11 +72,13 @@ void Brain::take_verified() {
   actions_->push_back(what);
 }
 
+/// It went back in vain again and again: only a few rows are tried.
+bool Brain::is_trial() const { return times_in_vain_ >= in_vain_max; }
+
 /// Of what the receivers have verified: what is remembered of each row takes memory.
 bool Brain::is_far_ahead() const {
-  const bool is_trial = times_in_vain_ >= in_vain_max;
-  const std::size_t rows_max = is_trial ? std::min(trial_rows_max, settings_.unverified_rows_max)
-                                        : settings_.unverified_rows_max;
+  const std::size_t rows_max = is_trial() ? std::min(trial_rows_max, settings_.unverified_rows_max)
+                                          : settings_.unverified_rows_max;
   return verification_.rows() >= rows_max;
 }
 

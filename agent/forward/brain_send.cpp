@@ -66,7 +66,9 @@ std::size_t Brain::window_max() const {
   // And what a refused batch holds up must not overtake it when the refusal ends.
   if (drops_with_same_oldest_ >= same_oldest_max || refusals_ > 0 || alone_) return 1;
   const std::size_t allowed = std::max<std::uint32_t>(1, limits_.receive_max);
-  return std::min<std::size_t>(allowed, settings_.in_flight_max);
+  // What is on its way comes on top of the rows that a trial takes.
+  const std::size_t width = width_.messages();
+  return std::min(allowed, is_trial() ? std::min(width, Width::first_messages) : width);
 }
 
 bool Brain::has_rows_to_send() const {
@@ -101,8 +103,9 @@ bool Brain::send_next_part() {
   if (sending.parts.empty()) return false;
   const EncodedPart& part = sending.parts[sending.next_part];
   const std::uint64_t bytes = part.bytes;
-  if (window_.messages() >= window_max()) return false;
-  if (window_.messages() > 0 && window_.bytes() + bytes > settings_.in_flight_bytes_max) {
+  const bool has_room = window_.messages() < window_max();
+  if (!has_room || (window_.messages() > 0 && window_.bytes() + bytes > width_.bytes())) {
+    width_.on_full();
     return false;
   }
   if (settings_.rate_limit_bytes_per_s != 0) {

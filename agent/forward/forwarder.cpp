@@ -22,7 +22,7 @@ BrainSettings brain_settings(const ForwardOptions& options) {
   out.brokers.back_to_first_us = options.back_to_first.count();
   std::random_device random;
   out.brokers.seed = std::uint64_t{random()} << 32 | random();
-  out.in_flight_max = std::clamp<std::uint32_t>(options.in_flight_max, 1, 16);
+  out.in_flight_max = std::clamp<std::uint32_t>(options.in_flight_max, 1, 64);
   out.rate_limit_bytes_per_s = options.rate_limit_bytes_per_s;
   out.tells_status = options.tells_status;
   out.ack_timeout_us = options.ack_timeout.count();
@@ -245,7 +245,7 @@ void Forwarder::perform(const Connect& action) {
     connect.password = std::move(credentials->password);
     connect.tls.key_password = std::move(credentials->key_password);
   }
-  link_.open(action.connection, connect, std::clamp<std::uint32_t>(options_.in_flight_max, 1, 16));
+  link_.open(action.connection, connect, std::clamp<std::uint32_t>(options_.in_flight_max, 1, 64));
 }
 
 void Forwarder::fail_link(std::uint64_t connection, std::string text) {

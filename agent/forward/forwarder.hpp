@@ -57,7 +57,7 @@ struct ForwardOptions {
   TagNames tags{};                           ///< for Format::influx
   std::vector<std::string> receivers;        ///< that have to verify what the broker acknowledged
   std::uint64_t packet_bytes_max = 0;        ///< known of the broker; 0: only what it tells
-  std::uint32_t in_flight_max = 8;           ///< 1 … 16
+  std::uint32_t in_flight_max = 64;          ///< 1 … 64
   std::uint64_t rate_limit_bytes_per_s = 0;  ///< 0: off
   std::uint8_t qos = 1;  ///< of data; 0: acknowledged once it is written to the socket
   std::chrono::seconds keep_alive{60};

@@ -120,7 +120,7 @@ TEST_CASE("types, choices and bounds", "[config]") {
       {"bad choice in a list", connector("type: host, collect: [cpu, memry]"), "C005", 2, 34,
        "did you mean \"memory\"?"},
       {"below the least", "buffer: {max_size: 1MiB}\n", "C006", 1, 20, "at least 8MiB"},
-      {"above the most", upstream("in_flight: 17"), "C006", 3, 14, "at most 16"},
+      {"above the most", upstream("in_flight: 65"), "C006", 3, 14, "at most 64"},
       {"bound in a list", connector("type: plc, address: a, read: [{name: n, scale: 0.0001}]"),
        "C006", 2, 54, "at least 0.001"},
       {"unknown version", "version: 2\n", "C006", 1, 10, "at most 1"},

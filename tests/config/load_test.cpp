@@ -32,7 +32,7 @@ TEST_CASE("the smallest useful file", "[config]") {
   CHECK(config.upstream->compression == "none");
   CHECK(config.upstream->batch_events_max == 500);
   CHECK(config.upstream->batch_bytes_max == 96u << 10);
-  CHECK(config.upstream->in_flight_max == 8);
+  CHECK(config.upstream->in_flight_max == 64);
   CHECK(config.upstream->rate_limit_bytes_per_s == 0);
   CHECK(config.upstream->keep_alive == 60s);
   CHECK(config.upstream->ack_timeout == 30s);

@@ -17,7 +17,7 @@ forward::BrainSettings random_settings(std::mt19937_64& random, std::uint64_t se
   out.brokers.count = 1 + random() % 2;
   out.brokers.seed = random();
   out.brokers.back_to_first_us = 300'000'000;
-  out.in_flight_max = static_cast<std::uint32_t>(1 + random() % 16);
+  out.in_flight_max = static_cast<std::uint32_t>(1 + random() % 64);
   out.in_flight_bytes_max = 20'000 + random() % 1'000'000;
   out.fetch_bytes = 10'000 + random() % 1'000'000;
   out.skips_poison = random() % 2 == 0;

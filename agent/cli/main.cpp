@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "agent/cli/commands.hpp"
+#include "agent/cli/standard_files.hpp"
 #include "agent/daemon/exit_code.hpp"
 
 namespace {
@@ -28,5 +29,6 @@ namespace {
 
 int main(int argc, char** argv) {
   std::set_terminate(end_by_exception);
+  penstock::cli::keep_standard_files();
   return penstock::cli::run_command_line(argc, argv);
 }

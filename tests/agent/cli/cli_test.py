@@ -56,6 +56,25 @@ class CommandLine(Case):
         self.ends(64, "list", "--color", "pink", says="pink")
         self.ends(64, "probe", "x", "-n", "0", says="--count")
 
+    def test_closed_standard_files_become_no_other_file(self):
+        config = self.write("demo.yaml", DEMO.format(path=self.dir / "buffer"))
+        process = self.running(config)
+        self.stopped(process)
+
+        def with_closed(closed, *arguments):
+            # A shell closes them for good: subprocess would open pipes in their place.
+            line = 'exec "$0" "$@" ' + " ".join(closed)
+            return subprocess.run(["sh", "-c", line, PENSTOCK, *map(str, arguments)], capture_output=True, text=True,
+                                  env=self.environment, timeout=PATIENCE_S, check=False)
+        done = with_closed(["<&-", ">&-", "2>&-"], "run", "-c", config, "--for", "1s")
+        self.assertEqual(done.returncode, 0)
+        for name in ("LOCK", "buffer.mdb"):
+            self.assertNotIn(b"event=configuration", (self.dir / "buffer" / name).read_bytes(), name)
+        self.ends(0, "buffer", "verify", "-c", config)
+        self.assertEqual(with_closed([">&-"], "list").returncode, 74)
+        self.assertEqual(with_closed(["2>&-"], "nonsense").returncode, 64)
+        self.assertEqual(with_closed(["<&-"], "version").returncode, 0)
+
     def test_version(self):
         self.assertRegex(self.ends(0, "version").stdout, r"penstock \d+\.\d+\.\d+\n")
         self.assertRegex(self.ends(0, "--version").stdout, r"penstock \d+\.\d+\.\d+\n")

@@ -99,4 +99,23 @@ std::optional<Fault> topic_fault(std::string_view topic, std::string_view prefix
   return std::nullopt;
 }
 
+std::string_view filter_fault(std::string_view filter) {
+  constexpr std::size_t bytes_max = 65'535;
+  if (filter.empty()) return "a topic filter is not empty";
+  if (filter.size() > bytes_max) return "a topic filter has 65,535 bytes at most";
+  if (!is_valid_utf8(filter) || filter.find('\0') != std::string_view::npos) {
+    return "a topic filter is UTF-8 without NUL";
+  }
+  for (std::size_t at = 0; at <= filter.size();) {
+    const std::size_t end = std::min(filter.find('/', at), filter.size());
+    const std::string_view level = filter.substr(at, end - at);
+    if (level == "#" && end < filter.size()) return "# is the last level of a topic filter";
+    if (level.size() > 1 && level.find_first_of("+#") != std::string_view::npos) {
+      return "+ and # stand alone in their level";
+    }
+    at = end + 1;
+  }
+  return {};
+}
+
 }  // namespace penstock::config

@@ -17,4 +17,7 @@ std::optional<Fault> prefix_fault(std::string_view prefix);
 /// be good.
 std::optional<Fault> topic_fault(std::string_view topic, std::string_view prefix);
 
+/// What is wrong with the filter of a subscription; "": nothing.
+std::string_view filter_fault(std::string_view filter);
+
 }  // namespace penstock::config

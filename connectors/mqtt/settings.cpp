@@ -6,6 +6,7 @@
 #include "agent/base/text.hpp"
 #include "config/broker.hpp"
 #include "config/tls_options.hpp"
+#include "config/topic.hpp"
 #include "connectors/support/decode_options.hpp"
 
 namespace penstock::connectors::mqtt {
@@ -134,24 +135,6 @@ std::size_t index_of(const std::string_view (&names)[n], std::string_view name) 
   return static_cast<std::size_t>(std::find(names, names + n, name) - names);
 }
 
-/// "" if it is one.
-std::string_view filter_fault(std::string_view filter) {
-  if (filter.empty()) return "a topic filter is not empty";
-  if (!is_valid_utf8(filter) || filter.find('\0') != std::string_view::npos) {
-    return "a topic filter is UTF-8 without NUL";
-  }
-  for (std::size_t at = 0; at <= filter.size();) {
-    const std::size_t end = std::min(filter.find('/', at), filter.size());
-    const std::string_view level = filter.substr(at, end - at);
-    if (level == "#" && end < filter.size()) return "# is the last level of a topic filter";
-    if (level.size() > 1 && level.find_first_of("+#") != std::string_view::npos) {
-      return "+ and # stand alone in their level";
-    }
-    at = end + 1;
-  }
-  return {};
-}
-
 /// Whether there are topics that fit both filters.
 bool do_overlap(std::string_view a, std::string_view b) {
   if (a == "#" || b == "#") return true;
@@ -183,7 +166,7 @@ Result<std::vector<std::string>> read_topics(const config::Section& section) {
   if (topics.empty()) return section.invalid("topics", "no topic filter is given");
   std::size_t bytes = 0;
   for (const std::string& topic : topics) {
-    if (const auto fault = filter_fault(topic); !fault.empty()) {
+    if (const auto fault = config::filter_fault(topic); !fault.empty()) {
       return section.invalid("topics", penstock::quoted(topic) + ": " + std::string(fault));
     }
     bytes += topic.size() + 1;

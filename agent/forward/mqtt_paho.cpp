@@ -147,9 +147,16 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
     failure.is_final = is_final_refusal(failure.reason_code);
     failure.text = fmt::format("the broker refuses the connection: {} (0x{:02x})",
                                reason_text(failure.reason_code), failure.reason_code);
+    const bool is_about_us = failure.reason_code == 0x86 || failure.reason_code == 0x87;
+    if (is_about_us && options.user.empty()) failure.text += "; no user name is given";
   } else if (message == "TCP connect completion failure" || message == "socket error") {
     failure.stage = Stage::connack;
     failure.text = "the connection was closed without an answer to CONNECT; is it an MQTT broker?";
+    if (options.broker.is_websocket()) {
+      failure.text =
+          "the connection was closed without an answer to CONNECT; is it an MQTT broker, and its "
+          "port and path for WebSocket?";
+    }
     if (!options.broker.uses_tls()) {
       failure.text += fmt::format(" For a port with TLS its URL begins with {}://",
                                   options.broker.is_websocket() ? "wss" : "mqtts");

@@ -102,6 +102,24 @@ std::string clock_question() {
                      utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min);
 }
 
+/// OpenSSL's words say what failed, not which of our settings it is about.
+std::string what_to_do(long verdict, const std::string& host, const TlsFiles& files) {
+  switch (verdict) {
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+    case X509_V_ERR_CERT_HAS_EXPIRED: return clock_question();
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      return files.ca.empty()
+                 ? std::string("; its authority is none of the system's: give the file of its CA")
+                 : "; its authority is not in " + penstock::quoted(files.ca);
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: return "; it is not for " + penstock::quoted(host);
+    default: return {};
+  }
+}
+
 }  // namespace
 
 Result<void> check_tls_files(const TlsFiles& files) {
@@ -158,11 +176,9 @@ Result<TlsStream> TlsStream::open(int socket, const std::string& host, const Tls
     return handshake_error(::SSL_get_error(session.get(), made));
   }
   ::ERR_clear_error();
-  const bool is_about_time =
-      verdict == X509_V_ERR_CERT_NOT_YET_VALID || verdict == X509_V_ERR_CERT_HAS_EXPIRED;
   return Error{Errc::unavailable, std::string("the broker's certificate is not accepted: ") +
                                       ::X509_verify_cert_error_string(verdict) +
-                                      (is_about_time ? clock_question() : std::string())};
+                                      what_to_do(verdict, host, files)};
 }
 
 Result<std::size_t> TlsStream::read(char* buffer, std::size_t size) {

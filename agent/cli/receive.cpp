@@ -13,6 +13,7 @@
 
 #include "agent/base/clock.hpp"
 #include "agent/base/log.hpp"
+#include "agent/base/unique_fd.hpp"
 #include "agent/cli/receive_ack.hpp"
 #include "agent/cli/receive_formats.hpp"
 #include "agent/cli/receive_link.hpp"
@@ -45,6 +46,10 @@ void catch_stop_signals() {
   action.sa_handler = &on_stop_signal;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hang_up {};  // ignored under nohup
+  if (::sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) {
+    ::sigaction(SIGHUP, &action, nullptr);
+  }
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
 }
@@ -75,6 +80,7 @@ class Receiver {
 
  private:
   bool prepare();
+  bool has_state_alone();
   Result<void> load();
   void start_links();
   void receive_until_done();
@@ -101,6 +107,7 @@ class Receiver {
   LineWriter output_;
   std::vector<BrokerLink::Settings> link_settings_;
   std::string client_id_;
+  UniqueFd state_lock_;
 
   std::vector<ReceivedEvent> events_;  // of the present message; kept for its memory
   PayloadReader payloads_{unpacked_max};
@@ -143,6 +150,7 @@ bool Receiver::prepare() {
          links.error().text);
     return false;
   }
+  if (!options_.state_file.empty() && !has_state_alone()) return false;
   const Result<void> loaded = load();
   if (!loaded.ok()) {
     const bool is_damaged = loaded.error().code == Errc::corrupt;
@@ -159,6 +167,20 @@ bool Receiver::prepare() {
   }
   is_saved_ = false;  // the client id has to be on disk before a broker keeps a session for it
   save();
+  return failure_ == 0;
+}
+
+bool Receiver::has_state_alone() {
+  Result<std::optional<UniqueFd>> lock = lock_state(options_.state_file);
+  if (!lock.ok()) {
+    fail(daemon::exit_io, lock.error().text);
+  } else if (!lock->has_value()) {
+    fail(daemon::exit_try_again, "another receiver uses the state file " +
+                                     penstock::quoted(options_.state_file) +
+                                     ": each needs one of its own");
+  } else {
+    state_lock_ = std::move(**lock);
+  }
   return failure_ == 0;
 }
 
@@ -220,7 +242,8 @@ void Receiver::take_news(const LinkNews& news) {
     case LinkNews::Kind::not_connected:
       return reporter_.note(fmt::format("not connected: broker={} error={}; trying again",
                                         penstock::quoted(broker.url), penstock::quoted(news.text)));
-    case LinkNews::Kind::login_refused: return fail(daemon::exit_permission, news.text);
+    case LinkNews::Kind::login_refused:
+      return fail(daemon::exit_permission, fmt::format("{}: {}", broker.url, news.text));
     case LinkNews::Kind::lost:
       return reporter_.note(fmt::format("connection lost: broker={} error={}",
                                         penstock::quoted(broker.url), penstock::quoted(news.text)));

@@ -20,6 +20,8 @@ struct ReceiveOptions {
   std::string ca_file;                   ///< PEM file of trusted authorities; "": the system's
   std::string cert_file;                 ///< PEM file of our certificate; "": none
   std::string key_file;                  ///< PEM file of its key
+  std::string key_password_file;         ///< first line is the key's password; "": not encrypted
+  std::vector<std::string> alpn;         ///< protocols to offer by TLS
   bool is_insecure = false;              ///< neither certificate nor host name is checked
   std::string client_id;                 ///< "": made up; named by the state file if there is one
   std::uint64_t expect = 0;  ///< end once that many new events came, loss records not counted
@@ -35,12 +37,13 @@ struct ReceiveOptions {
   bool is_quiet = false;  ///< no progress, no summary; findings stay
 };
 
-/// Runs until a limit is met, nobody reads stdout any more, or SIGINT or SIGTERM comes (a second
-/// one ends the process at once; the handlers stay until the end). Returns the exit code: 0 nothing
-/// wrong; 1 a gap, a conflict, more streams than can be checked, or with strict_order a late
-/// number; 64 bad options; 65 a payload that is no batch (and nothing worse), or a damaged state
-/// file; 69 the broker was never reached; 74 a file or stdout cannot be used; 75 `expect` not met
-/// in time; 77 the broker refuses user, password or client id. Thread: main.
+/// Runs until a limit is met, nobody reads stdout any more, or SIGINT, SIGTERM or SIGHUP comes (a
+/// second one ends the process at once; the handlers stay until the end). Returns the exit code: 0
+/// nothing wrong; 1 a gap, a conflict, more streams than can be checked, or with strict_order a
+/// late number; 64 bad options; 65 a payload that is no batch (and nothing worse), or a damaged
+/// state file; 69 the broker was never reached; 74 a file or stdout cannot be used; 75 `expect` not
+/// met in time, or another receiver has the state file; 77 the broker refuses user, password or
+/// client id. Thread: main.
 int receive(const ReceiveOptions& options);
 
 /// Adds the subcommand `receive`, as those of commands.hpp.

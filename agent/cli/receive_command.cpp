@@ -24,6 +24,17 @@ void add_duration(CLI::App& command, const std::string& name, std::chrono::micro
   if (!shown_default.empty()) option->default_str(shown_default);
 }
 
+/// CLI11 would take -1 for the largest number.
+std::string is_count(const std::string& text) {
+  const bool is_digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  return is_digits ? std::string() : "'" + text + "' is not a number of events";
+}
+
+/// An empty one is mostly a shell's variable that is not set, and would switch the option off.
+std::string is_given(const std::string& text) {
+  return text.empty() ? "needs a value" : std::string();
+}
+
 void add_connection_options(CLI::App& command, ReceiveOptions& options) {
   command
       .add_option("--broker", options.broker_urls,
@@ -52,14 +63,25 @@ void add_connection_options(CLI::App& command, ReceiveOptions& options) {
       ->type_name("FILE");
   command.add_option("--cert", options.cert_file, "Our certificate (PEM)")->type_name("FILE");
   command.add_option("--key", options.key_file, "Its key (PEM)")->type_name("FILE");
+  command
+      .add_option("--key-password-file", options.key_password_file,
+                  "File whose first line is the key's password")
+      ->type_name("FILE");
+  command
+      .add_option("--alpn", options.alpn, "Protocol to offer by TLS; may be given several times")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
   command.add_flag("--insecure", options.is_insecure, "Check neither certificate nor host name");
   command.add_option("--client-id", options.client_id,
                      "Client id of the session; default: made up, and kept in the state file");
 }
 
 void add_rule_options(CLI::App& command, ReceiveOptions& options) {
-  command.add_option("--expect", options.expect,
-                     "End after so many new events; 75 if they do not come in time");
+  command
+      .add_option("--expect", options.expect,
+                  "End after so many new events; 75 if they do not come in time")
+      ->check(is_count);
   add_duration(command, "--for", options.run_for, "End after this time", "");
   command.add_flag("--from-start", options.from_start,
                    "Each stream has to begin at 0, not at the first number seen");
@@ -85,6 +107,9 @@ void add_receive_command(CLI::App& app, const Globals& globals, int& exit_code) 
   const auto options = std::make_shared<ReceiveOptions>();  // shared with the callback
   add_connection_options(*command, *options);
   add_rule_options(*command, *options);
+  for (CLI::Option* option : command->get_options()) {
+    if (option->get_items_expected_min() > 0) option->check(is_given);
+  }
   command->footer(
       "Prints each new event once, as a JSON line on stdout; findings and sums go to stderr.\n"
       "Exit codes: 0 nothing wrong, 1 a gap or a conflict, 65 a payload that is no batch,\n"

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/base/log.hpp"
@@ -15,6 +16,8 @@ using std::chrono::milliseconds;
 constexpr std::size_t news_max = 64;
 constexpr milliseconds wait_at_most{100};  // between two looks at what is to be published
 constexpr milliseconds close_time_max{1'000};
+constexpr std::chrono::seconds short_life_max{5};
+constexpr std::uint32_t short_lives_odd = 3;
 
 }  // namespace
 
@@ -48,22 +51,24 @@ void BrokerLink::run(const std::stop_token& stop) {
   ::pthread_setname_np(::pthread_self(), "broker");
   bool has_session = false;
   while (!stop.stop_requested()) {
-    has_session = connect();
+    has_session = connect(stop);
     if (!has_session) {
       wait_before_next_try(stop);
       continue;
     }
     converse(stop);
     has_session = subscription_.is_connected();
+    if (short_lives_ != 0) wait_before_next_try(stop);
   }
   finish(has_session);
   tell(LinkNews::Kind::ended);
 }
 
-bool BrokerLink::connect() {
-  const Result<forward::Limits> limits = subscription_.connect(settings_.options);
+bool BrokerLink::connect(const std::stop_token& stop) {
+  const Result<forward::Limits> limits = subscription_.connect(settings_.options, stop);
   const Result<void> subscribed =
-      limits.ok() ? subscription_.subscribe(settings_.topics) : Result<void>(limits.error());
+      limits.ok() ? subscription_.subscribe(settings_.topics, stop) : Result<void>(limits.error());
+  if (!subscribed.ok() && stop.stop_requested()) return false;
   if (subscribed.ok()) {
     was_connected_ = true;
     failed_tries_ = 0;
@@ -82,19 +87,30 @@ bool BrokerLink::connect() {
 }
 
 void BrokerLink::converse(const std::stop_token& stop) {
+  const auto began = std::chrono::steady_clock::now();
   while (!stop.stop_requested()) {
-    publish_waiting();
+    publish_waiting(stop);
     Result<std::optional<forward::ReceivedMessage>> next = subscription_.next_message(wait_at_most);
     if (!next.ok()) {
       set_connected(false);
-      tell(LinkNews::Kind::lost, next.error().text);
-      return;
+      return tell_lost(next.error().text, std::chrono::steady_clock::now() - began);
     }
     if (next.value().has_value()) hand_out(std::move(**next));
   }
+  short_lives_ = 0;
 }
 
-void BrokerLink::publish_waiting() {
+/// Two clients with one id end each other's connection, for ever, and brokers rarely say so.
+void BrokerLink::tell_lost(std::string text, std::chrono::steady_clock::duration life) {
+  short_lives_ = life < short_life_max ? short_lives_ + 1 : 0;
+  if (short_lives_ >= short_lives_odd) {
+    text += "; soon after connecting, again and again: does another client use the id " +
+            penstock::quoted(settings_.options.connect.client_id) + "?";
+  }
+  tell(LinkNews::Kind::lost, std::move(text));
+}
+
+void BrokerLink::publish_waiting(const std::stop_token& stop) {
   std::map<std::string, std::string> taken;
   {
     const std::lock_guard lock(mutex_);
@@ -102,7 +118,7 @@ void BrokerLink::publish_waiting() {
   }
   while (!taken.empty()) {
     const auto& [topic, payload] = *taken.begin();
-    const Result<void> done = subscription_.publish_retained(topic, payload);
+    const Result<void> done = subscription_.publish_retained(topic, payload, stop);
     if (!done.ok() && done.error().code != Errc::invalid) break;
     if (!done.ok() && !std::exchange(is_refusal_told_, true)) {
       tell(LinkNews::Kind::publish_refused, done.error().text);
@@ -117,7 +133,8 @@ void BrokerLink::wait_before_next_try(const std::stop_token& stop) {
   const daemon::Backoff backoff{milliseconds(250), std::chrono::seconds(2)};
   const double chance = std::uniform_real_distribution<double>()(random_);
   std::unique_lock lock(mutex_);
-  stopped_.wait_for(lock, stop, backoff.delay(failed_tries_, chance), [] { return false; });
+  stopped_.wait_for(lock, stop, backoff.delay(std::max(failed_tries_, short_lives_), chance),
+                    [] { return false; });
 }
 
 /// What came before the end counts: the broker was told that we have it.

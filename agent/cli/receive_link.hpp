@@ -70,9 +70,10 @@ class BrokerLink {
 
  private:
   void run(const std::stop_token& stop);
-  bool connect();
+  bool connect(const std::stop_token& stop);
   void converse(const std::stop_token& stop);
-  void publish_waiting();
+  void tell_lost(std::string text, std::chrono::steady_clock::duration life);
+  void publish_waiting(const std::stop_token& stop);
   void wait_before_next_try(const std::stop_token& stop);
   void finish(bool has_session);
   void tell(LinkNews::Kind kind, std::string text = {}, bool session_present = false);
@@ -85,6 +86,7 @@ class BrokerLink {
   bool was_connected_ = false;
   bool is_refusal_told_ = false;
   std::uint32_t failed_tries_ = 0;
+  std::uint32_t short_lives_ = 0;  // connections in a row that ended soon
   std::minstd_rand random_{std::random_device{}()};
 
   std::mutex mutex_;  // guards: is_connected_, waiting_; and is what the thread waits with

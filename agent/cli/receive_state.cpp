@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 
 #include <array>
 #include <cstdio>
@@ -30,6 +31,16 @@ Result<void> write_durably(const std::filesystem::path& file, std::string_view t
 }
 
 }  // namespace
+
+Result<std::optional<UniqueFd>> lock_state(const std::filesystem::path& file) {
+  std::filesystem::path lock = file;
+  lock += ".lock";
+  UniqueFd fd(::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd.is_open()) return errno_error("open " + penstock::quoted(lock.native()));
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return std::optional<UniqueFd>(std::move(fd));
+  if (errno == EWOULDBLOCK) return std::optional<UniqueFd>();
+  return errno_error("lock " + penstock::quoted(lock.native()));
+}
 
 Result<void> load_state(const std::filesystem::path& file, ReceiverRule& rule,
                         std::string& client_id, std::int64_t now_us) {

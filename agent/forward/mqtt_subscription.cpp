@@ -22,6 +22,7 @@ namespace penstock::forward {
 namespace {
 
 constexpr std::chrono::seconds answer_time_max{10};
+constexpr std::chrono::milliseconds look_every{50};  // at a stop token while waiting
 constexpr int silent_closes_max = 3;
 constexpr std::uint32_t queued_max = 1;
 // Paho C 1.3.12 writes larger values as if they were negative: "never" would become 255 s.
@@ -32,6 +33,30 @@ struct Failure {
   Stage stage = Stage::connect;
   bool version_refused = false;
 };
+
+/// Until `is_done`, for at most `time`; false: it is not, or `stop` was asked for.
+template <typename IsDone>
+bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
+                std::chrono::milliseconds time, const std::stop_token& stop,
+                const IsDone& is_done) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (!is_done() && !stop.stop_requested() && std::chrono::steady_clock::now() < end) {
+    changed.wait_for(lock, look_every, is_done);
+  }
+  return is_done();
+}
+
+/// Whether the broker answers in time, or until `stop` is asked for.
+template <typename Token>
+bool is_answered(const Token& token, const std::stop_token& stop) {
+  const auto end = std::chrono::steady_clock::now() + answer_time_max;
+  while (!stop.stop_requested() && std::chrono::steady_clock::now() < end) {
+    if (token->wait_for(look_every)) return true;
+  }
+  return false;
+}
+
+Error stopped() { return {Errc::stopped, "stop was asked for"}; }
 
 /// invalid: the broker refuses it. unavailable: all else.
 Error error_of(const mqtt::exception& error, std::string_view what) {
@@ -119,7 +144,8 @@ Subscription::Subscription() : connection_(std::make_unique<Connection>()) {}
 
 Subscription::~Subscription() { close(std::chrono::seconds(1)); }
 
-Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
+Result<Limits> Subscription::connect(const SubscriptionOptions& options,
+                                     const std::stop_token& stop) {
   close(std::chrono::seconds(1));
   SubscriptionOptions tried = options;
   tried.connect.protocol =
@@ -128,9 +154,11 @@ Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
     const auto readable = check_tls_files(options.connect.tls);
     if (!readable) return readable.error();
   }
-  PENSTOCK_TRY_ASSIGN(const std::string address, resolve(tried.connect));
+  PENSTOCK_TRY_ASSIGN(const std::string address, resolve(tried.connect, stop));
   for (int silent_closes = 0;;) {
-    auto connected = connect_once(tried, address);
+    if (stop.stop_requested()) return stopped();
+    const auto began = std::chrono::steady_clock::now();
+    auto connected = connect_once(tried, address, stop);
     if (connected) {
       const std::chrono::seconds asked(connected->keep_alive_s);
       if (asked.count() == 0 || asked >= tried.connect.keep_alive) return connected;
@@ -140,7 +168,8 @@ Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
     const bool may_fall_back =
         options.protocol == ProtocolChoice::automatic && tried.connect.protocol == Protocol::v5;
     if (!may_fall_back) return connected;
-    const bool was_closed = connection_->failure.stage == Stage::connack;
+    const bool was_in_time = std::chrono::steady_clock::now() - began < tried.connect.timeout;
+    const bool was_closed = connection_->failure.stage == Stage::connack && was_in_time;
     if (!connection_->failure.version_refused && !was_closed) return connected;
     if (was_closed && answered_v5_) return connected;
     if (was_closed && ++silent_closes < silent_closes_max) continue;
@@ -148,7 +177,8 @@ Result<Limits> Subscription::connect(const SubscriptionOptions& options) {
   }
 }
 
-Result<std::string> Subscription::resolve(const ConnectOptions& options) const {
+Result<std::string> Subscription::resolve(const ConnectOptions& options,
+                                          const std::stop_token& stop) const {
   struct Done {
     std::mutex mutex;
     std::condition_variable changed;
@@ -162,7 +192,8 @@ Result<std::string> Subscription::resolve(const ConnectOptions& options) const {
     done->changed.notify_all();
   });
   std::unique_lock lock(done->mutex);
-  if (!done->changed.wait_for(lock, options.timeout, [&done] { return done->is_done; })) {
+  if (!wait_until(lock, done->changed, options.timeout, stop, [&done] { return done->is_done; })) {
+    if (stop.stop_requested()) return stopped();
     return Error{Errc::unavailable,
                  penstock::quoted(options.broker.host) + " does not answer in time"};
   }
@@ -172,7 +203,7 @@ Result<std::string> Subscription::resolve(const ConnectOptions& options) const {
 }
 
 Result<Limits> Subscription::connect_once(const SubscriptionOptions& options,
-                                          const std::string& address) {
+                                          const std::string& address, const std::stop_token& stop) {
   close(std::chrono::seconds(1));
   Connection& connection = *connection_;
   connection.options = options;
@@ -181,7 +212,7 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options,
   connection.lost_text.clear();
   connection.failure = {};
   if (options.connect.broker.is_websocket()) {
-    PENSTOCK_TRY_ASSIGN(connection.relay, WebSocketRelay::open(options.connect, address));
+    PENSTOCK_TRY_ASSIGN(connection.relay, WebSocketRelay::open(options.connect, address, stop));
   }
   try {
     start(connection);
@@ -191,7 +222,9 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options,
   std::unique_lock lock(connection.mutex);
   // Paho looks at its own deadline every three seconds only.
   const auto time_max = options.connect.timeout + std::chrono::seconds(3);
-  if (!connection.changed.wait_for(lock, time_max, [&] { return connection.is_decided; })) {
+  if (!wait_until(lock, connection.changed, time_max, stop,
+                  [&] { return connection.is_decided; })) {
+    if (stop.stop_requested()) connection.failure.error = stopped();
     if (connection.failure.error.text.empty()) {
       connection.failure = {{Errc::unavailable, "the broker does not answer"}};
     }
@@ -241,7 +274,8 @@ void Subscription::start(Connection& connection) {
   connection.client->connect(connect, nullptr, connection);
 }
 
-Result<void> Subscription::subscribe(std::span<const std::string> filters) {
+Result<void> Subscription::subscribe(std::span<const std::string> filters,
+                                     const std::stop_token& stop) {
   Connection& connection = *connection_;
   if (!connection.client) return Error{Errc::unavailable, "not connected"};
   connection.let_through(true);
@@ -250,7 +284,7 @@ Result<void> Subscription::subscribe(std::span<const std::string> filters) {
     // One filter at a time: only then does Paho report a refusal as a failure.
     try {
       const auto token = connection.client->subscribe(filter, 1);
-      if (!token->wait_for(answer_time_max)) {
+      if (!is_answered(token, stop)) {
         result = Error{Errc::unavailable, "the broker does not answer SUBSCRIBE"};
       }
     } catch (const mqtt::exception& error) {
@@ -264,14 +298,15 @@ Result<void> Subscription::subscribe(std::span<const std::string> filters) {
   return result;
 }
 
-Result<void> Subscription::publish_retained(const std::string& topic, const std::string& payload) {
+Result<void> Subscription::publish_retained(const std::string& topic, const std::string& payload,
+                                            const std::stop_token& stop) {
   Connection& connection = *connection_;
   if (!connection.client) return Error{Errc::unavailable, "not connected"};
   connection.let_through(true);
   Result<void> result;
   try {
     const auto token = connection.client->publish(mqtt::make_message(topic, payload, 1, true));
-    if (!token->wait_for(answer_time_max)) {
+    if (!is_answered(token, stop)) {
       result = Error{Errc::unavailable, "the broker does not answer PUBLISH"};
     }
   } catch (const mqtt::exception& error) {

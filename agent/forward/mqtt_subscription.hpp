@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 
 #include "agent/base/result.hpp"
@@ -46,18 +47,21 @@ class Subscription {
   Subscription& operator=(const Subscription&) = delete;
   ~Subscription();  ///< as close(), with 1 s
 
-  /// Replaces an earlier connection. Blocks for at most twice options.connect.timeout for each
-  /// protocol tried, plus 3 s, and for a WebSocket as long again. invalid: the broker refuses us
-  /// (user, password, client id) or the TLS files cannot be used. unavailable: all else.
-  Result<Limits> connect(const SubscriptionOptions& options);
+  /// Replaces an earlier connection. stopped: `stop` was asked for, which ends it soon. Blocks for
+  /// at most twice options.connect.timeout for each protocol tried, plus 3 s, and for a WebSocket
+  /// as long again. invalid: the broker refuses us (user, password, client id) or the TLS files
+  /// cannot be used. unavailable: all else.
+  Result<Limits> connect(const SubscriptionOptions& options, const std::stop_token& stop = {});
 
-  /// QoS 1. Blocks for at most 10 s. invalid: the broker refuses a filter. unavailable: the
-  /// connection was lost or the broker does not answer.
-  Result<void> subscribe(std::span<const std::string> filters);
+  /// QoS 1. Blocks for at most 10 s, or until `stop` is asked for, which is unavailable. invalid:
+  /// the broker refuses a filter. unavailable: the connection was lost or the broker does not
+  /// answer.
+  Result<void> subscribe(std::span<const std::string> filters, const std::stop_token& stop = {});
 
-  /// QoS 1, retained. Blocks until the broker has it, at most 10 s. invalid: it refuses it (MQTT 5;
-  /// one of 3.1.1 has no way to say so). unavailable: no answer.
-  Result<void> publish_retained(const std::string& topic, const std::string& payload);
+  /// QoS 1, retained. Blocks until the broker has it, at most 10 s, or until `stop` is asked for.
+  /// invalid: it refuses it (MQTT 5; one of 3.1.1 has no way to say so). unavailable: no answer.
+  Result<void> publish_retained(const std::string& topic, const std::string& payload,
+                                const std::stop_token& stop = {});
 
   /// The next message, or nullopt after `timeout`. unavailable: the connection is lost, and all
   /// that had come was handed out.
@@ -71,8 +75,10 @@ class Subscription {
 
  private:
   struct Connection;
-  Result<std::string> resolve(const ConnectOptions& options) const;  // an address, in digits
-  Result<Limits> connect_once(const SubscriptionOptions& options, const std::string& address);
+  Result<std::string> resolve(const ConnectOptions& options,
+                              const std::stop_token& stop) const;  // an address, in digits
+  Result<Limits> connect_once(const SubscriptionOptions& options, const std::string& address,
+                              const std::stop_token& stop);
   static void start(Connection& connection);
 
   std::unique_ptr<Connection> connection_;  // never null; the queue outlives each client

@@ -30,6 +30,7 @@ namespace {
 
 constexpr std::size_t piece_bytes = std::size_t{16} << 10;
 constexpr std::size_t waiting_bytes_max = std::size_t{64} << 10;
+constexpr std::int64_t look_every_ms = 50;  // at a stop token while waiting
 constexpr std::int64_t goodbye_us_max = 1'000'000;
 
 void set_blocking(int fd, bool blocks) {
@@ -91,13 +92,13 @@ class WebSocketRelay::Broker {
  public:
   explicit Broker(UniqueFd socket) : socket_(std::move(socket)) {}
 
-  Result<void> open(const ConnectOptions& options) {
+  Result<void> open(const ConnectOptions& options, const std::stop_token& stop) {
     if (options.broker.uses_tls()) {
       PENSTOCK_TRY_ASSIGN(tls_, TlsStream::open(fd(), options.broker.host, options.tls));
     }
     set_blocking(fd(), false);
     send_at_once(fd());
-    return upgrade(options);
+    return upgrade(options, stop);
   }
 
   Result<std::size_t> read(char* buffer, std::size_t size) {
@@ -116,14 +117,15 @@ class WebSocketRelay::Broker {
   }
 
  private:
-  Result<void> upgrade(const ConnectOptions& options);
+  Result<void> upgrade(const ConnectOptions& options, const std::stop_token& stop);
 
   UniqueFd socket_;
   std::optional<TlsStream> tls_;
   std::string first_bytes_;
 };
 
-Result<void> WebSocketRelay::Broker::upgrade(const ConnectOptions& options) {
+Result<void> WebSocketRelay::Broker::upgrade(const ConnectOptions& options,
+                                             const std::stop_token& stop) {
   const websocket::Upgrade upgrade;
   std::string request = upgrade.request(options.broker);
   std::string answer;
@@ -152,7 +154,10 @@ Result<void> WebSocketRelay::Broker::upgrade(const ConnectOptions& options) {
     if (left_us <= 0)
       return ended("no answer to the WebSocket request; is it a port for WebSocket?");
     pollfd wait{fd(), static_cast<short>(request.empty() ? POLLIN : POLLIN | POLLOUT), 0};
-    if (*got == 0) ::poll(&wait, 1, static_cast<int>(left_us / 1000 + 1));
+    if (*got == 0) {
+      ::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left_us / 1000 + 1, look_every_ms)));
+    }
+    if (stop.stop_requested()) return Error{Errc::stopped, "stop was asked for"};
   }
 }
 
@@ -273,10 +278,11 @@ bool WebSocketRelay::Pump::write_both() {
 }
 
 Result<std::unique_ptr<WebSocketRelay>> WebSocketRelay::open(const ConnectOptions& options,
-                                                             const std::string& address) {
+                                                             const std::string& address,
+                                                             const std::stop_token& stop) {
   PENSTOCK_TRY_ASSIGN(UniqueFd socket, connect_to(address, options.broker.port));
   auto broker = std::make_unique<Broker>(std::move(socket));
-  PENSTOCK_TRY(broker->open(options));
+  PENSTOCK_TRY(broker->open(options, stop));
   std::unique_ptr<WebSocketRelay> relay(new WebSocketRelay(std::move(broker)));
   PENSTOCK_TRY(relay->listen());
   relay->thread_ = std::jthread([self = relay.get()] { self->run(); });

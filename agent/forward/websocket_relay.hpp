@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 
@@ -20,9 +21,11 @@ namespace penstock::forward {
 class WebSocketRelay {
  public:
   /// Connects to the broker at `address` (digits), with TLS for wss, and opens the WebSocket. Each
-  /// step blocks for about 3 s at most, the last for options.timeout. unavailable: says why not.
+  /// step blocks for about 3 s at most, the last for options.timeout or until `stop` is asked for.
+  /// stopped: by that. unavailable: says why not.
   static Result<std::unique_ptr<WebSocketRelay>> open(const ConnectOptions& options,
-                                                      const std::string& address);
+                                                      const std::string& address,
+                                                      const std::stop_token& stop);
   WebSocketRelay(const WebSocketRelay&) = delete;
   WebSocketRelay& operator=(const WebSocketRelay&) = delete;
   /// Once the client has closed: hands on what it wrote, for up to a second.

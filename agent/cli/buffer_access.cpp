@@ -45,7 +45,12 @@ Answer open_and_run(const config::BufferSettings& settings, const daemon::Contro
   buffer::OpenReport report;
   auto store = buffer::Store::open(options, report);
   if (!store.ok()) {
-    return {daemon::exit_code_of_open(path, store.error()), store.error().text};
+    std::string text = store.error().text;
+    if (store.error().code == Errc::corrupt) {
+      text = fmt::format("{}: {}; penstock buffer salvage saves what can be read of it",
+                         penstock::quoted(path.string()), text);
+    }
+    return {daemon::exit_code_of_open(path, store.error()), std::move(text)};
   }
   Answer answer = daemon::run_buffer_command(request, **store, {path, false}, sink);
   (*store)->close();

@@ -143,6 +143,7 @@ int save(const BufferFrame& frame, const buffer::Salvage& salvage, const std::st
     return daemon::exit_io;
   }
   bool is_missing = saver.streams().empty();
+  if (is_missing) complain("no event can be read");
   for (const StreamTally& stream : saver.streams()) {
     show(frame.globals, stream);
     is_missing |= stream.missing > 0;
@@ -156,12 +157,12 @@ int run(const BufferFrame& frame, const SalvageOptions& options) {
   const fs::path file = dir / "buffer.mdb";
   std::error_code failed;
   if (!fs::exists(file, failed)) {
-    complain(fmt::format("there is no buffer at {}", file.string()));
+    complain(fmt::format("there is no buffer at {}", penstock::quoted(dir.string())));
     return daemon::exit_unavailable;
   }
   if (daemon::is_buffer_held(dir)) {
     complain(fmt::format("an agent is using {}: stop it first, or use penstock buffer export",
-                         dir.string()));
+                         penstock::quoted(dir.string())));
     return daemon::exit_try_again;
   }
   ProgressBar bar(frame.globals, "scan");

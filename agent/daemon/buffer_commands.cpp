@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "agent/base/log.hpp"
 #include "agent/base/text.hpp"
 #include "agent/daemon/buffer_compact.hpp"
 #include "agent/daemon/buffer_export.hpp"
@@ -146,16 +147,8 @@ Answer new_epoch(const ControlRequest& request, const Store& store, const Buffer
   return {};
 }
 
-}  // namespace
-
-bool is_long_command(const ControlRequest& request) {
-  return request.command == "buffer.list" || request.command == "buffer.export" ||
-         request.command == "buffer.verify" || request.command == "buffer.purge" ||
-         request.command == "buffer.compact";
-}
-
-Answer run_buffer_command(const ControlRequest& request, Store& store, const BufferFacts& facts,
-                          LineSink& sink) {
+Answer run_command(const ControlRequest& request, Store& store, const BufferFacts& facts,
+                   LineSink& sink) {
   if (request.command == "buffer.stat") return stat(store, facts, sink);
   if (request.command == "buffer.list") {
     return request.positions ? list_positions(store, sink) : list_streams(store, sink);
@@ -166,6 +159,32 @@ Answer run_buffer_command(const ControlRequest& request, Store& store, const Buf
   if (request.command == "buffer.new-epoch") return new_epoch(request, store, facts, sink);
   if (request.command == "buffer.compact") return compact_buffer(request, store, facts, sink);
   return {exit_usage, fmt::format("unknown command \"{}\"", request.command)};
+}
+
+bool has_stream(const Store& store, std::string_view name) {
+  const auto streams = store.stream_stats();
+  return !streams.ok() ||
+         std::any_of(streams->begin(), streams->end(),
+                     [name](const buffer::StreamStats& stream) { return stream.name == name; });
+}
+
+}  // namespace
+
+bool is_long_command(const ControlRequest& request) {
+  return request.command == "buffer.list" || request.command == "buffer.export" ||
+         request.command == "buffer.verify" || request.command == "buffer.purge" ||
+         request.command == "buffer.compact";
+}
+
+Answer run_buffer_command(const ControlRequest& request, Store& store, const BufferFacts& facts,
+                          LineSink& sink) {
+  Answer answer = run_command(request, store, facts, sink);
+  const std::string& stream = request.choice.stream;
+  if (answer.exit_code == exit_ok && !stream.empty() && !has_stream(store, stream)) {
+    answer.text = fmt::format("there is no stream {}: penstock buffer list names them",
+                              penstock::quoted(stream));
+  }
+  return answer;
 }
 
 }  // namespace penstock::daemon

@@ -24,7 +24,9 @@ class Peek(Case):
             self.assertEqual(list(expected), [e["seq"] for e in events], arguments)
         shown = self.ends(0, "buffer", "peek", stream, "--last", "1", "-c", config).stdout
         self.assertRegex(shown, r"^20\d\d-.*Z +app\S* +1199 .*message line 1200")
-        self.assertEqual("", self.ends(0, "buffer", "peek", "nothing", "-c", config).stdout)
+        done = self.ends(0, "buffer", "peek", "nothing", "-c", config)
+        self.assertEqual("", done.stdout)
+        self.assertIn('there is no stream "nothing"', done.stderr)
 
     def test_all_streams_come_in_the_order_of_storing(self):
         config = self.collected(10)

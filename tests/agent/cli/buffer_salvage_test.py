@@ -40,7 +40,7 @@ class Salvage(Case):
         config = self.collected(2000)
         folder = self.dir / "buffer"
         wreck(folder / "buffer.mdb")
-        self.ends(65, "buffer", "verify", "-c", config)
+        self.ends(65, "buffer", "verify", "-c", config, says="penstock buffer salvage saves")
         events, _ = self.saved(0, folder)
         self.assertEqual([f"line {n}" for n in range(1, 2001)], self.messages(events))
 

@@ -62,5 +62,5 @@ def draw(seed):
     steps = [Step(random_of.choice(faults), random_of.choice((UP, DOWN)), draw_line(random_of), random_of.randrange(3_000),
                   random_of.randrange(20, 300), random_of.uniform(0, 0.5), random_of.choice(CLOCK_STEPS_S))
              for _ in range(random_of.randrange(3, 7))]
-    return Schedule(seed, uses_tls, random_of.choice(("auto", "5", "3.1.1")), random_of.choice((1, 2, 8, 8, 16)),
+    return Schedule(seed, uses_tls, random_of.choice(("auto", "5", "3.1.1")), random_of.choice((1, 2, 8, 16, 64)),
                     random_of.choice((5, 20, 100)), draw_line(random_of), steps)

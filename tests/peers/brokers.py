@@ -19,7 +19,7 @@ import mosquitto  # noqa: E402
 from mosquitto import free_port, wait_for_port  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 class NotHere(RuntimeError):

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "agent/base/unique_fd.hpp"
+#include "buffer/parking.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
@@ -317,4 +318,59 @@ TEST_CASE_METHOD(StoreFixture, "kill -9 loses no commit that returned") {
     CHECK(rows().size() == app.next_seq);
     CHECK(store->verify({}).value().problems.empty());
   }
+}
+
+TEST_CASE_METHOD(StoreFixture, "while a commit is undecided nothing else is decided") {
+  int after = 0;
+  faults.after_commit = [&] { return once(after); };
+  open();
+  StreamState app = stream("app");
+  Request request;
+  request.batch(app, 2, "a").position("p", "1");
+  after = 2;
+  REQUIRE_FALSE(store->commit(request.request()).ok());
+  CHECK(store->purge(store->generation(), {}).error().code == Errc::unavailable);
+  CHECK(store->compact({}).error().code == Errc::unavailable);
+  CHECK(store->commit({}).error().code == Errc::unavailable);
+  CHECK(store->open_stream("app", Priority::normal, WhenFull::block).error().code ==
+        Errc::unavailable);
+  CHECK(store->positions().error().code == Errc::unavailable);
+  store->parking()->park(app.id, 1);
+  CHECK_FALSE(store->parking()->unpark(app.id, 0).value());
+  CHECK(store->durable_id() == 0);
+  CHECK(rows().empty());
+  CHECK(commit(request).durable_id == 1);
+  CHECK(store->positions().value().size() == 1);
+}
+
+TEST_CASE_METHOD(StoreFixture, "a file of another buffer in its place is not continued") {
+  StoreFixture other;
+  other.open();
+  StreamState theirs = other.stream("app");
+  other.commit(Request().batch(theirs, 7, "theirs"));
+  other.store->close();
+  const std::filesystem::path file = options.path / "buffer.mdb";
+  int swaps = 0;
+  faults.before_commit = [&] {
+    if (!once(swaps)) return false;
+    std::filesystem::rename(file, dir / "own");
+    std::filesystem::copy_file(other.options.path / "buffer.mdb", file);
+    return true;
+  };
+  open();
+  StreamState app = stream("app");
+  commit(Request().batch(app, 1, "a"));
+  Request request;
+  request.batch(app, 1, "b");
+  swaps = 1;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const auto refused = store->commit(request.request());
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == Errc::unavailable);
+    CHECK_THAT(refused.error().text, Catch::Contains("another buffer took its place"));
+    CHECK_FALSE(store->rows_after(Priority::normal, 0, 1).ok());
+  }
+  std::filesystem::rename(dir / "own", file);
+  CHECK(commit(request).durable_id == 2);
+  CHECK(rows().size() == 2);
 }

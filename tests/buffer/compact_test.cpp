@@ -148,3 +148,15 @@ TEST_CASE_METHOD(CompactFixture, "nothing is committed to a copy whose name is n
   CHECK(rows().size() == 2);
   CHECK(is_sound());
 }
+
+TEST_CASE_METHOD(CompactFixture, "a compaction that the disk has no room for is refused") {
+  open();
+  auto app = stream("app");
+  commit(Request().batch(app, 1, "a"));
+  store->close();
+  options.keep_free = std::uint64_t{1} << 60;
+  open();
+  CHECK(store->compact({}).error().code == Errc::full);
+  CHECK(rows().size() == 1);
+  CHECK(is_sound());
+}

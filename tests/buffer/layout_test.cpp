@@ -88,3 +88,23 @@ TEST_CASE("state records read back, and not when a byte or the end is missing") 
   CHECK(decode_position(7, position_key, position)->bytes == "123");
   CHECK_FALSE(decode_position(7, std::string(400, 'p'), position));
 }
+
+TEST_CASE("a record whose checksum fits may still say what cannot be") {
+  Identity identity;
+  identity.format = 0;
+  CHECK_FALSE(decode_identity(encode_identity(identity)));
+  identity.format = format_version + 1;
+  CHECK_FALSE(decode_identity(encode_identity(identity)));
+  CHECK(is_identity_whole(encode_identity(identity)));
+  CHECK(format_of("") == 0);
+  CHECK(epoch_of("") == 0);
+  Counters counters;
+  counters.next_id = 0;
+  CHECK_FALSE(decode_counters(7, encode_counters(7, counters)));
+  const std::string key = encode_stream_key(3);
+  const StreamPlace place{1, 1, static_cast<Priority>(priority_count), {}};
+  CHECK_FALSE(decode_stream(7, key, encode_stream(7, key, place, "app")));
+  // One kind of record under the key of another.
+  CHECK_FALSE(decode_counters(7, encode_stream(7, counters_key, {}, "app")));
+  CHECK_FALSE(decode_position(7, counters_key, encode_counters(7, {})));
+}

@@ -11,6 +11,7 @@
 
 #include "agent/base/bytes.hpp"
 #include "agent/base/unique_fd.hpp"
+#include "buffer/crash_marker.hpp"
 #include "buffer/file.hpp"
 #include "buffer/layout.hpp"
 #include "buffer/lmdb.hpp"
@@ -380,4 +381,26 @@ TEST_CASE_METHOD(OpenFixture, "blocks are reserved when there is room for them")
   REQUIRE(report.warnings.size() == 1);
   CHECK_THAT(report.warnings[0], Contains("could not reserve 17 MiB"));
   CHECK(store->is_nearly_full() == false);
+}
+
+TEST_CASE_METHOD(OpenFixture, "a buffer without an identity is damaged") {
+  made();
+  {
+    auto env = Env::open(file(), map_bytes, Access::write);
+    auto txn = (*env)->begin_write();
+    REQUIRE(txn->erase(Table::state, identity_key).value());
+    REQUIRE(txn->commit().ok());
+  }
+  open();
+  CHECK(report.reason == "quarantined");
+  CHECK(report.previous_epoch.empty());
+  CHECK_THAT(report.warnings.at(0), Contains("identity is damaged"));
+}
+
+TEST_CASE_METHOD(OpenFixture, "what cannot be marked is told so") {
+  CHECK(ask_new_epoch(dir / "none", "9f3c2a7e").error().code == Errc::unavailable);
+  CHECK(mark_crashes_in(std::string(5000, 'x')).error().code == Errc::invalid);
+  fs::create_directories(options.path);
+  options.device.clear();
+  CHECK_THAT(try_open().error().text, Contains("there is no buffer at"));
 }

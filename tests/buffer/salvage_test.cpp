@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <random>
 
+#include "buffer/parking.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
@@ -141,4 +142,31 @@ TEST_CASE_METHOD(SalvageFixture, "what is no buffer is told so") {
   write_file(none, "");
   CHECK(Salvage::scan(none, {}).error().code == Errc::corrupt);
   CHECK(Salvage::scan(dir / "missing", {}).error().code == Errc::unavailable);
+}
+
+TEST_CASE_METHOD(SalvageFixture, "parked rows are among what is found, and the reading may end") {
+  make(10);
+  open();
+  StreamState app = stream("app");
+  store->parking()->park(app.id, 1);
+  store->acknowledge(store->generation(), Priority::normal, store->durable_id());
+  commit(Request());
+  store->close();
+  store.reset();
+  CHECK(check_rows(scan(file())) == 10);
+  const auto ended = Salvage::scan(file(), [](std::uint64_t, std::uint64_t) { return false; });
+  REQUIRE(ended.ok());
+  CHECK(ended->size() < 21);
+}
+
+TEST_CASE_METHOD(SalvageFixture, "a file that changes while it is read is told so") {
+  make(10);
+  const Salvage salvage = scan(file());
+  CHECK(salvage.stream_name(77).empty());
+  CHECK(salvage.next_seq(77) == 0);
+  const std::size_t size = read_file(file()).size();
+  write_file(file(), std::string(size, 'x'));
+  CHECK(salvage.row(0).error().code == Errc::corrupt);
+  write_file(file(), "");
+  CHECK(salvage.row(0).error().code == Errc::corrupt);
 }

@@ -1,12 +1,22 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 
+#include "buffer/layout.hpp"
+#include "buffer/lmdb.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
 using namespace penstock::buffer;
 using namespace penstock::tests;
 using namespace std::chrono_literals;
+
+namespace {
+
+std::uint32_t epoch_of_text(const std::string& text) {
+  return static_cast<std::uint32_t>(std::stoul(text, nullptr, 16));
+}
+
+}  // namespace
 
 TEST_CASE_METHOD(StoreFixture, "a new buffer says so and begins at 0") {
   open();
@@ -219,4 +229,53 @@ TEST_CASE_METHOD(StoreFixture, "a stored row is damaged when its content does no
   row.stored[row.stored.size() / 2] ^= 0x40;
   row.stored.resize(row.stored.size() - 1);
   CHECK(content_of(row).error().code == Errc::corrupt);
+}
+
+TEST_CASE_METHOD(StoreFixture, "verification tells what does not fit together") {
+  open();
+  StreamState app = stream("app");
+  commit(Request().batch(app, 5, "a").batch(app, 5, "b").batch(app, 5, "c"));
+  const std::uint32_t epoch = epoch_of_text(store->epoch());
+  const auto stored = rows();
+  store->close();
+  store.reset();
+  {
+    const auto env =
+        Env::open(options.path / "buffer.mdb", std::uint64_t{1} << 28, Access::write).value();
+    Txn txn = env->begin_write().value();
+    // The second begins one late, the third is of a stream that nobody knows.
+    const RowKey keys[] = {{2, app.id, 6, 4}, {3, app.id + 6, 0, 5}};
+    for (std::size_t i = 0; i < 2; ++i) {
+      const Row& row = stored[i + 1];
+      REQUIRE(txn.erase(Table::normal, view(encode_row_key(row.key, RowKind::batch))).value());
+      const RowKeyBytes key = encode_row_key(keys[i], RowKind::batch);
+      std::string value(row.stored.size() + row_overhead, '\0');
+      encode_row(value.data(), epoch, Table::normal, view(key), row.stored,
+                 {0, true, row.raw_size, 0, 0});
+      REQUIRE(txn.put(Table::normal, view(key), value).ok());
+    }
+    REQUIRE(txn.commit().ok());
+  }
+  open();
+  const auto verified = store->verify({});
+  REQUIRE(verified.ok());
+  CHECK(verified->damaged_rows == 0);
+  std::string problems;
+  for (const std::string& problem : verified->problems) problems += problem + '\n';
+  for (const char* part : {"does not continue its stream at 5", "its account says 3",
+                           "ends at 10, its counter says 15", "stream 7 has rows and no record",
+                           "the counters of events are wrong"}) {
+    CHECK_THAT(problems, Catch::Contains(part));
+  }
+  const auto ended = store->verify([](std::uint64_t, std::uint64_t) { return false; });
+  CHECK(ended.value().problems.empty());
+}
+
+TEST_CASE_METHOD(StoreFixture, "a group that is not known has no rows") {
+  open();
+  CHECK(store->group_bytes("nobody") == 0);
+  store->pin(store->generation() + 1, Priority::normal, 1);  // of another generation
+  StreamState app = stream("app");
+  commit(Request().batch(app, 1, "a"));
+  CHECK(store->group_bytes("app") > 0);
 }

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdarg>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 
 namespace penstock::tests {
@@ -39,6 +40,7 @@ Shared& shared() {
 FailingCalls plan;
 bool is_armed = false;
 std::int64_t free_blocks = -1;
+std::vector<std::string> synced;
 
 bool is_its_turn() {
   if (!is_armed) return false;
@@ -88,6 +90,7 @@ bool fails_waiting() { return fails(Kind::kernel_waiting); }
 
 void arm(const FailingCalls& calls) {
   shared().calls = 0;
+  synced.clear();
   plan = calls;
   is_armed = true;
 }
@@ -97,11 +100,20 @@ std::uint64_t disarm() {
   return shared().calls;
 }
 
+const std::vector<std::string>& synced_names() { return synced; }
+
 void set_free_blocks(std::int64_t blocks) { free_blocks = blocks; }
 
 namespace {
 
 bool is_late() { return plan.failure == Failure::late; }
+
+void note_sync(int fd) {
+  if (!is_armed) return;
+  std::error_code failed;
+  const auto link = std::filesystem::path("/proc/self/fd") / std::to_string(fd);
+  synced.push_back(std::filesystem::read_symlink(link, failed).string());
+}
 
 void say_free_blocks(struct statvfs* info) {
   if (free_blocks >= 0) info->f_bavail = static_cast<fsblkcnt_t>(free_blocks);
@@ -193,6 +205,7 @@ PENSTOCK_REAL(pid_t, waitpid, (pid_t child, int* status, int options)) {
   return is_interrupted ? -1 : __real_waitpid(child, status, options);
 }
 PENSTOCK_REAL(int, fsync, (int fd)) {
+  note_sync(fd);
   if (!fails()) return __real_fsync(fd);
   if (is_late()) __real_fsync(fd);
   return -1;

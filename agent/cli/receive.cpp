@@ -173,7 +173,7 @@ bool Receiver::prepare() {
 bool Receiver::has_state_alone() {
   Result<std::optional<UniqueFd>> lock = lock_state(options_.state_file);
   if (!lock.ok()) {
-    fail(daemon::exit_io, lock.error().text);
+    fail(daemon::exit_io, "the state cannot be kept: " + lock.error().text);
   } else if (!lock->has_value()) {
     fail(daemon::exit_try_again, "another receiver uses the state file " +
                                      penstock::quoted(options_.state_file) +
@@ -337,7 +337,7 @@ void Receiver::save() {
   }
   const Result<void> saved = save_state(options_.state_file, rule_, client_id_);
   is_saved_ = true;
-  if (!saved.ok()) return fail(daemon::exit_io, saved.error().text);
+  if (!saved.ok()) return fail(daemon::exit_io, "the state cannot be kept: " + saved.error().text);
   if (acks()) tell_agents();
 }
 

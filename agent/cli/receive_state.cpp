@@ -75,8 +75,12 @@ Result<void> save_state(const std::filesystem::path& file, const ReceiverRule& r
                         const std::string& client_id) {
   std::filesystem::path fresh = file;
   fresh += ".new";
-  PENSTOCK_TRY(
-      write_durably(fresh, fmt::format("{}{}\n{}", client_prefix, client_id, rule.save())));
+  const Result<void> written =
+      write_durably(fresh, fmt::format("{}{}\n{}", client_prefix, client_id, rule.save()));
+  if (!written.ok()) {
+    ::unlink(fresh.c_str());  // on a full disk even a part of it takes what others need
+    return written;
+  }
   if (::rename(fresh.c_str(), file.c_str()) != 0) {
     return errno_error("replace " + penstock::quoted(file.native()));
   }

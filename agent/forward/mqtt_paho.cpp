@@ -42,6 +42,20 @@ std::string server_uri(const config::BrokerAddress& broker) {
                      is_ipv6 ? "]" : "", broker.port, broker.path);
 }
 
+/// A connection that was closed before its CONNACK says nothing: these are the usual reasons. With
+/// TLS 1.3 a server refuses our certificate, or misses it, after the handshake only.
+std::string closed_text(const ConnectOptions& options) {
+  std::string text = "the connection was closed without an answer to CONNECT; is it an MQTT broker";
+  if (options.broker.is_websocket()) text += ", and its port and path for WebSocket";
+  text += '?';
+  if (options.broker.uses_tls()) {
+    return text + (options.tls.cert.empty() ? " Does it want a certificate of ours?"
+                                            : " Does it accept our certificate?");
+  }
+  return text + fmt::format(" For a port with TLS its URL begins with {}://",
+                            options.broker.is_websocket() ? "wss" : "mqtts");
+}
+
 bool is_final_refusal(std::uint8_t code) {
   return code == 0x85 || code == 0x86 || code == 0x87 || code == 0x8A || code == 0x8C;
 }
@@ -151,21 +165,12 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
     if (is_about_us && options.user.empty()) failure.text += "; no user name is given";
   } else if (message == "TCP connect completion failure" || message == "socket error") {
     failure.stage = Stage::connack;
-    failure.text = "the connection was closed without an answer to CONNECT; is it an MQTT broker?";
-    if (options.broker.is_websocket()) {
-      failure.text =
-          "the connection was closed without an answer to CONNECT; is it an MQTT broker, and its "
-          "port and path for WebSocket?";
-    }
-    if (!options.broker.uses_tls()) {
-      failure.text += fmt::format(" For a port with TLS its URL begins with {}://",
-                                  options.broker.is_websocket() ? "wss" : "mqtts");
-    }
+    failure.text = closed_text(options);
   } else if (message == "TCP connect timeout") {
     failure.stage = Stage::connack;
     failure.text = fmt::format("no answer to CONNECT within {} s", options.timeout.count());
   } else {
-    failure.text = "connecting failed";
+    failure.text = options.broker.uses_tls() ? closed_text(options) : "connecting failed";
   }
   return failure;
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <ctime>
 #include <memory>
 #include <string_view>
@@ -197,9 +198,11 @@ Result<std::size_t> TlsStream::write(std::string_view data) {
 
 Result<std::size_t> TlsStream::result_of(int rc, std::size_t bytes) {
   if (rc == 1) return bytes;
+  const int system_error = errno;
   const int kind = ::SSL_get_error(session_.get(), rc);
   if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE) return std::size_t{0};
   if (kind == SSL_ERROR_ZERO_RETURN) return Error{Errc::unavailable, "the server closed it"};
+  if (kind == SSL_ERROR_SYSCALL && system_error != 0) return errno_error("TLS", system_error);
   return openssl_error("TLS");
 }
 

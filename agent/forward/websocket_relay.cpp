@@ -118,11 +118,22 @@ class WebSocketRelay::Broker {
 
  private:
   Result<void> upgrade(const ConnectOptions& options, const std::stop_token& stop);
+  Error unanswered(const Error& why, const ConnectOptions& options) const;
 
   UniqueFd socket_;
   std::optional<TlsStream> tls_;
   std::string first_bytes_;
 };
+
+Error WebSocketRelay::Broker::unanswered(const Error& why, const ConnectOptions& options) const {
+  std::string text = "the connection was closed without an answer to the WebSocket request (" +
+                     why.text + "); is it a port for WebSocket?";
+  if (tls_) {
+    text += options.tls.cert.empty() ? " Does it want a certificate of ours?"
+                                     : " Does it accept our certificate?";
+  }
+  return ended(std::move(text));
+}
 
 Result<void> WebSocketRelay::Broker::upgrade(const ConnectOptions& options,
                                              const std::stop_token& stop) {
@@ -134,14 +145,12 @@ Result<void> WebSocketRelay::Broker::upgrade(const ConnectOptions& options,
       system_clock().steady_us() + options.timeout / std::chrono::microseconds(1);
   for (;;) {
     if (!request.empty()) {
-      PENSTOCK_TRY_ASSIGN(const std::size_t written, write(request));
-      request.erase(0, written);
+      const auto written = write(request);
+      if (!written.ok()) return unanswered(written.error(), options);
+      request.erase(0, *written);
     }
     const auto got = read(piece.data(), piece.size());
-    if (!got.ok()) {
-      return ended("the connection was closed without an answer to the WebSocket request (" +
-                   got.error().text + "); is it a port for WebSocket?");
-    }
+    if (!got.ok()) return unanswered(got.error(), options);
     answer.append(piece.data(), *got);
     const std::size_t end = answer.find("\r\n\r\n");
     const bool is_http =

@@ -132,6 +132,17 @@ TEST_CASE("TLS: nothing else is taken, and the log says why") {
   CHECK(store.backlog() == 1);
 }
 
+TEST_CASE("TLS: a broker that misses our certificate is told with that question") {
+  TlsBroker tls("require_certificate true\n");
+  tls.broker.start();
+  FakeStore store;
+  store.add_batch("app", 10);
+  const auto forwarder = make(tls.options(), store);
+  forwarder->start();
+  CHECK(tells(*forwarder, "Does it want a certificate of ours?"));
+  CHECK(store.backlog() == 1);
+}
+
 TEST_CASE("TLS: an encrypted key of ours needs its password") {
   TlsBroker tls("require_certificate true\n");
   tls.authority.sign("gw", {"DNS:gw", "20200101000000Z", "20990101000000Z", "key-canary"});

@@ -374,3 +374,21 @@ TEST_CASE_METHOD(StoreFixture, "a file of another buffer in its place is not con
   CHECK(commit(request).durable_id == 2);
   CHECK(rows().size() == 2);
 }
+
+TEST_CASE_METHOD(StoreFixture, "a store that closes with an undecided commit is not clean") {
+  int after = 0;
+  faults.after_commit = [&] { return once(after); };
+  open();
+  StreamState app = stream("app");
+  Request request;
+  request.batch(app, 1, "a").position("p", "1");
+  after = 2;
+  REQUIRE_FALSE(store->commit(request.request()).ok());
+  REQUIRE_FALSE(store->commit({}).ok());  // the file is open again
+  store->close();
+  store.reset();
+  open();
+  CHECK_FALSE(report.was_clean);
+  CHECK(rows().size() == 1);
+  CHECK(*store->position(owner, "p").value() == "1");
+}

@@ -16,6 +16,7 @@
 #include "buffer/layout.hpp"
 #include "buffer/lmdb.hpp"
 #include "buffer/new_epoch.hpp"
+#include "buffer/parking.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
@@ -403,4 +404,34 @@ TEST_CASE_METHOD(OpenFixture, "what cannot be marked is told so") {
   fs::create_directories(options.path);
   options.device.clear();
   CHECK_THAT(try_open().error().text, Contains("there is no buffer at"));
+}
+
+TEST_CASE_METHOD(OpenFixture, "counters that are older than the rows are damage") {
+  const bool is_parked = GENERATE(false, true);
+  made();
+  const auto counters = [&](std::string_view replacement) {
+    auto env = Env::open(file(), map_bytes, Access::write).value();
+    Txn txn = env->begin_write().value();
+    const auto value = txn.get(Table::state, counters_key).value();
+    REQUIRE(value);
+    std::string before(*value);
+    if (!replacement.empty()) REQUIRE(txn.put(Table::state, counters_key, replacement).ok());
+    REQUIRE(txn.commit().ok());
+    return before;
+  };
+  const std::string older = counters("");
+  open();
+  StreamState app = stream("app");
+  commit(Request().batch(app, 5, "third"));
+  if (is_parked) {
+    store->parking()->park(app.id, 1);
+    store->acknowledge(store->generation(), Priority::normal, store->durable_id());
+    commit(Request());
+  }
+  store->close();
+  store.reset();
+  counters(older);
+  open();
+  CHECK(report.reason == "quarantined");
+  CHECK_THAT(report.warnings.at(0), Contains("its counters are older than its rows"));
 }

@@ -164,6 +164,10 @@ std::optional<DecodedKey> decode_parked_key(std::string_view bytes) {
   return decode_row_key(view(usual));
 }
 
+bool is_parked_key_of(std::string_view bytes, std::uint32_t stream_id) {
+  return bytes.size() == row_key_size && load_be<std::uint32_t>(bytes.data()) == stream_id;
+}
+
 void encode_row(char* out, std::uint32_t epoch, Table table, std::string_view key,
                 std::string_view content, const RowTail& tail) {
   if (!content.empty()) std::memcpy(out, content.data(), content.size());

@@ -42,6 +42,8 @@ RowKeyBytes encode_parked_key(const RowKey& key, RowKind kind);
 /// The smallest key of a row of the stream with an id of at least `id`.
 RowKeyBytes first_parked_key(std::uint32_t stream_id, std::uint64_t id);
 std::optional<DecodedKey> decode_parked_key(std::string_view bytes);
+/// Whether it is where keys of this parked stream are, also one that is damaged behind that.
+bool is_parked_key_of(std::string_view bytes, std::uint32_t stream_id);
 
 inline std::string_view view(const RowKeyBytes& key) { return {key.data(), key.size()}; }
 

@@ -60,13 +60,12 @@ Result<std::vector<Row>> LmdbStore::read_parked(std::uint32_t stream_id, std::ui
     std::size_t bytes = 0;
     std::uint64_t last_id = after_id;
     PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_parked_key(stream_id, after_id + 1))));
-    while (found) {
+    while (found && is_parked_key_of(cursor.key(), stream_id)) {
       const auto decoded = decode_parked_key(cursor.key());
-      if (!decoded || decoded->key.stream_id != stream_id) break;
-      const std::uint64_t id = decoded->key.id;
+      const std::uint64_t id = decoded ? decoded->key.id : 0;
       if (id > durable_id_ && is_whole(*decoded, Table::parked, cursor)) break;
       if (id <= last_id || id > durable_id_) {
-        // Out of order: its key is damaged.
+        // It cannot be, or is out of order: its key is damaged.
         PENSTOCK_TRY_ASSIGN(found, cursor.next());
         continue;
       }
@@ -107,10 +106,13 @@ Result<bool> LmdbStore::unpark(std::uint32_t stream_id, std::uint64_t moved_to) 
   PENSTOCK_TRY_ASSIGN(Txn txn, begin_read());
   if (txn.has(Table::parked)) {
     PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn, Table::parked));
-    PENSTOCK_TRY_ASSIGN(const bool found,
+    PENSTOCK_TRY_ASSIGN(bool found,
                         cursor.seek(view(first_parked_key(stream_id, parked->acked + 1))));
-    const auto row = found ? decode_parked_key(cursor.key()) : std::nullopt;
-    if (row && row->key.stream_id == stream_id) return false;
+    while (found && is_parked_key_of(cursor.key(), stream_id)) {
+      const auto row = decode_parked_key(cursor.key());
+      if (row && row->key.id <= durable_id_) return false;
+      PENSTOCK_TRY_ASSIGN(found, cursor.next());
+    }
   }
   parked_.leave(stream_id);
   return true;

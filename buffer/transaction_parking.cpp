@@ -65,15 +65,19 @@ Result<void> Transaction::trim_parked(std::size_t& rows_left) {
     for (;;) {
       PENSTOCK_TRY_ASSIGN(const bool found,
                           cursor.seek(view(first_parked_key(parked.stream_id, 0))));
-      const auto row = found ? decode_parked_key(cursor.key()) : std::nullopt;
-      if (!row || row->key.stream_id != parked.stream_id || row->key.id > parked.acked) break;
+      if (!found || !is_parked_key_of(cursor.key(), parked.stream_id)) break;
+      const auto row = decode_parked_key(cursor.key());
+      // One that cannot be, or an id that was never given, is damaged: nothing waits for it.
+      if (row && row->key.id > parked.acked && row->key.id < counters_.next_id) break;
       if (rows_left == 0) {
         has_more_to_trim_ = true;
         return {};
       }
       --rows_left;
-      forget_row(*row, cursor.value().size());
-      uncount(*row);
+      if (row) {
+        forget_row(*row, cursor.value().size());
+        uncount(*row);
+      }
       PENSTOCK_TRY(cursor.erase());
     }
   }
@@ -200,10 +204,9 @@ Result<std::optional<RowKey>> Transaction::oldest_parked_batch(const ParkedStrea
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
   const RowKeyBytes first = first_parked_key(parked.stream_id, parked.pinned + 1);
   PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first)));
-  while (found) {
+  while (found && is_parked_key_of(cursor.key(), parked.stream_id)) {
     const auto row = decode_parked_key(cursor.key());
-    if (!row || row->key.stream_id != parked.stream_id) break;
-    if (row->kind == RowKind::batch) return std::optional<RowKey>(row->key);
+    if (row && row->kind == RowKind::batch) return std::optional<RowKey>(row->key);
     PENSTOCK_TRY_ASSIGN(found, cursor.next());
   }
   return std::optional<RowKey>();
@@ -229,11 +232,13 @@ Result<void> Transaction::merge_parked(std::uint64_t pinned, const Loss& loss, R
   if (!loss.is_exact) return {};
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
   PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_parked_key(key.stream_id, pinned + 1))));
-  while (found) {
+  while (found && is_parked_key_of(cursor.key(), key.stream_id)) {
     const auto before = decode_parked_key(cursor.key());
-    if (!before || before->key.stream_id != key.stream_id || before->key.id >= key.id) return {};
-    const auto row = decode_row(epoch_, Table::parked, cursor.key(), before->kind, cursor.value());
-    if (before->kind == RowKind::loss && row && row->tail.loss_reason == loss.reason &&
+    if (before && before->key.id >= key.id) return {};
+    const auto row =
+        before ? decode_row(epoch_, Table::parked, cursor.key(), before->kind, cursor.value())
+               : std::nullopt;
+    if (row && before->kind == RowKind::loss && row->tail.loss_reason == loss.reason &&
         row->tail.loss_is_exact && before->key.seq + before->key.count == key.seq &&
         before->key.count <= row_count_max - key.count) {
       key.seq = before->key.seq;

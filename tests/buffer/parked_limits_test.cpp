@@ -192,3 +192,48 @@ TEST_CASE_METHOD(ParkedLimits, "what a parked stream does not have changes nothi
   }
   check_sound();
 }
+
+TEST_CASE_METHOD(ParkedLimits, "nothing stops at a parked row whose key cannot be") {
+  options.max_age_us = hour_us;
+  open();
+  auto bad = stream("bad");
+  commit(Request().batch(bad, 1, "b0").batch(bad, 1, "b1").batch(bad, 1, "b2"));
+  park_all({bad});
+  const auto stored = parked(bad);
+  store->close();
+  {
+    const auto env =
+        Env::open(options.path / "buffer.mdb", std::uint64_t{1} << 28, Access::write).value();
+    Txn txn = env->begin_write().value();
+    // One flipped bit: it has no numbers any more.
+    RowKeyBytes key = encode_parked_key(stored[1].key, RowKind::batch);
+    const auto value = txn.get(Table::parked, view(key)).value();
+    REQUIRE(value);
+    const std::string copy(*value);
+    REQUIRE(txn.erase(Table::parked, view(key)).value());
+    key.back() ^= 1;
+    REQUIRE(txn.put(Table::parked, view(key), copy).ok());
+    // An id that was never given.
+    key = encode_parked_key({std::uint64_t{1} << 40, bad.id, 3, 1}, RowKind::batch);
+    REQUIRE(txn.put(Table::parked, view(key), copy).ok());
+    REQUIRE(txn.commit().ok());
+  }
+  open();
+  SECTION("reading, trimming and the end of parking") {
+    const auto left = parked(bad);
+    REQUIRE(left.size() == 2);
+    CHECK(left[1].key == stored[2].key);
+    parking().acknowledge(bad.id, left[0].key.id);
+    commit(Request());
+    CHECK_FALSE(parking().unpark(bad.id, 0).value());
+    parking().acknowledge(bad.id, left[1].key.id);
+    commit(Request());
+    CHECK(parking().unpark(bad.id, 0).value());
+    CHECK(store->stats().parked_rows == 0);
+  }
+  SECTION("expiry") {
+    clock.advance(2h);
+    CHECK(commit(Request()).expired_rows == 2);
+    CHECK(shape(bad) == "l1l1");
+  }
+}

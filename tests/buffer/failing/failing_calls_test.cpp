@@ -20,9 +20,12 @@ void use_memory() {
 
 void fail_every_call(Failure failure, std::uint64_t in_a_row) {
   use_memory();
+  std::uint64_t failed = 0;
   for (const Operation& operation : operations()) {
-    fail_each_call(operation, failure, in_a_row, 1, 1);
+    failed += fail_each_call(operation, failure, in_a_row, 1, 1);
   }
+  WARN(failed << " failures");
+  CHECK(failed > 0);
 }
 
 }  // namespace

@@ -386,8 +386,7 @@ SAID = ('; it names "broker-2.example:1883", not followed: set the broker\'s URL
 
 @case(MQTT_5)
 def refused_moved(bench):
-    """CONNACK 0x9D, server moved: as 0x86, with the place it names and the broker's words, cut and made safe; by `send`,
-    `check --net` and `receive` too"""
+    """CONNACK 0x9D, server moved: as 0x86, with its words, cut and made safe; by `send`, `check --net`, `receive` too"""
     bench.play(TurnsAway(0x9D, WORDS, times=1_000_000), 50)
     bench.wait_for_log('reason="the broker refuses the connection: server moved (0x9d); it names \\"broker-2.example:1883\\"')
     said = "the broker refuses the connection: server moved (0x9d)" + SAID

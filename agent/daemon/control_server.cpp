@@ -213,12 +213,13 @@ void ControlServer::start_long(Connection& connection, const ControlRequest& req
         end_line({exit_try_again, "another command is walking through the buffer; try again"});
     return;
   }
-  if (long_thread_.joinable()) long_thread_.join();  // it has ended: the flag was down
+  if (long_thread_.joinable()) long_thread_.join();  // at most its last line is left: bounded
   long_thread_ = std::thread([this, request, fd = std::move(connection.fd)] {
     ::pthread_setname_np(::pthread_self(), "status-long");
     SocketSink sink(fd.get(), stop_fd_.get(), limits_.answer_wait_us);
-    sink.end(handlers_.handle(request, sink));
-    long_is_running_ = false;
+    const Answer result = handlers_.handle(request, sink);
+    long_is_running_ = false;  // before the end is told: who has read it may ask again at once
+    sink.end(result);
   });
 }
 

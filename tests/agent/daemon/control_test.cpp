@@ -124,6 +124,19 @@ TEST_CASE("an answer larger than any socket buffer arrives whole") {
   CHECK(refused.error().code == Errc::stopped);
 }
 
+TEST_CASE("who has the end of an answer may ask for the next at once") {
+  TempDir dir;
+  ControlServer server(echo_handlers());
+  REQUIRE(server.listen(dir / "control.sock", {}).ok());
+  server.start();
+  for (int i = 0; i < 2'000; ++i) {
+    CollectingSink sink;
+    const auto answer = ask(dir / "control.sock", request_of("long"), sink, 10s);
+    REQUIRE(answer.ok());
+    REQUIRE(answer->text == "told so");
+  }
+}
+
 TEST_CASE("a path longer than a socket address works, and a link leads to a socket elsewhere") {
   TempDir dir;
   const auto deep = dir / std::string(120, 'd');

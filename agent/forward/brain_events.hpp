@@ -188,6 +188,7 @@ struct Report {
     receiver_silent,  ///< `receiver` has verified nothing for long; `value`: rows that wait
     receiver_back,    ///< something was verified again
     went_back,        ///< sends again what is not verified
+    unheard,          ///< it went back in vain again and again: the connection is dropped
     finished,         ///< after a stop; `value`: rows still on their way
   };
   Kind kind = Kind::up;

@@ -150,8 +150,14 @@ bool Brain::advance_going_back() {
   }
   const bool is_quiet = !sending_ && window_.messages() == 0 && !window_.has_rows() &&
                         !is_fetching_ && !is_fetching_parked_ && !is_unparking_;
-  if (is_quiet) go_back();
-  return !is_quiet;
+  if (!is_quiet) return true;
+  go_back();
+  if (times_in_vain_ <= in_vain_max || stop_deadline_us_ != 0) return false;
+  // It may be the broker that does not pass on what receivers say, though we subscribed.
+  report(Report::Kind::unheard);
+  actions_->push_back(Disconnect{connection_, false});
+  drop(Stage::up, false);
+  return true;
 }
 
 }  // namespace penstock::forward

@@ -92,6 +92,9 @@ void Forwarder::perform(const Report& action) {
                 penstock::quoted(reason_text(action.reason_code)), action.reason_code);
       break;
     case Report::Kind::acknowledged: report_acknowledged(action); break;
+    case Report::Kind::unheard:
+      trouble_ = "nothing new is heard of a receiver: a new connection subscribes again";
+      break;
     case Report::Kind::back_to_first:
       trouble_ = "going back to the first broker";
       log_.info("event=back_to_first broker={}", penstock::quoted(options_.brokers.front().url));

@@ -114,7 +114,18 @@ TEST_CASE("a silent receiver is told once; all is sent again, ever more rarely a
     bench.pass(second);
     said = bench.take();
     if (said.empty()) continue;
-    CHECK(said == "drop row1 row2 ");
+    if (times < 2) {
+      CHECK(said == "drop row1 row2 ");
+    } else {
+      // Perhaps the broker does not pass on what the receiver says: it subscribes anew.
+      CHECK(said == "drop disconnect ");
+      while (said.find("connect ") != 0) {
+        bench.pass(second);
+        said = bench.take();
+      }
+      bench.up();
+      CHECK(bench.take() == "row1 row2 ");
+    }
     bench.acknowledge(bench.last_message - 1);
     bench.acknowledge(bench.last_message);
     if (times > 0) {

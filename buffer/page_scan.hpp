@@ -39,8 +39,6 @@ class PageScan {
   /// `size` bytes at `at`; corrupt: the file ends before.
   Result<std::string> read(std::uint64_t at, std::size_t size) const;
 
-  std::uint64_t pages() const { return pages_; }
-
  private:
   PageScan(UniqueFd fd, std::filesystem::path file, std::size_t page_size, std::uint64_t pages)
       : fd_(std::move(fd)), file_(std::move(file)), page_size_(page_size), pages_(pages) {}

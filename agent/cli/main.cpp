@@ -7,6 +7,7 @@
 #include "agent/cli/commands.hpp"
 #include "agent/cli/standard_files.hpp"
 #include "agent/daemon/exit_code.hpp"
+#include "agent/forward/tls.hpp"
 
 namespace {
 
@@ -30,5 +31,6 @@ namespace {
 int main(int argc, char** argv) {
   std::set_terminate(end_by_exception);
   penstock::cli::keep_standard_files();
+  penstock::forward::keep_tls_at_exit();
   return penstock::cli::run_command_line(argc, argv);
 }

@@ -123,6 +123,8 @@ std::string what_to_do(long verdict, const std::string& host, const TlsFiles& fi
 
 }  // namespace
 
+void keep_tls_at_exit() { ::OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr); }
+
 Result<void> check_tls_files(const TlsFiles& files) {
   const std::array<std::pair<const char*, const std::string*>, 3> named{
       {{"ca", &files.ca}, {"cert", &files.cert}, {"key", &files.key}}};

@@ -15,6 +15,10 @@ struct ssl_st;
 
 namespace penstock::forward {
 
+/// OpenSSL is not taken down when the process ends: an attempt to connect that was given up may
+/// still use it, in a thread of its own. Before anything else uses it. Thread: main.
+void keep_tls_at_exit();
+
 /// invalid: names the option and the file that cannot be read. unavailable: what is in them cannot
 /// be used, or the key's password is wrong.
 Result<void> check_tls_files(const TlsFiles& files);

@@ -77,6 +77,8 @@ Result<void> Transaction::trim_parked(std::size_t& rows_left) {
       if (row) {
         forget_row(*row, cursor.value().size());
         uncount(*row);
+      } else {
+        count_row(parked.stream_id, -1, cursor.value().size());
       }
       PENSTOCK_TRY(cursor.erase());
     }

@@ -165,6 +165,7 @@ Result<Limits> Subscription::connect(const SubscriptionOptions& options,
       tried.connect.keep_alive = asked;  // Paho pings as CONNECT says, whatever the broker answers
       continue;
     }
+    if (stop.stop_requested()) return stopped();  // the connection may have ended at the same time
     const bool may_fall_back =
         options.protocol == ProtocolChoice::automatic && tried.connect.protocol == Protocol::v5;
     if (!may_fall_back) return connected;

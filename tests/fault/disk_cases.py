@@ -245,7 +245,8 @@ def becomes_readonly(scene, break_it):
     scene.start()
     scene.write_lines(2_000)
     scene.send(500)
-    scene.wait(lambda: scene.has_stored("app", 2_000) and scene.has_taken_all(), "the lines are not stored")
+    scene.wait(lambda: scene.has_stored("app", 2_000) and scene.has_taken_all() and scene.has_stored("net", scene.sent),
+               "the lines and datagrams are not stored")
     scene.mark_log()
     break_it()
     scene.write_lines(8_000)

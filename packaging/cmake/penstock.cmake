@@ -15,8 +15,12 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   # Hardening; _FORTIFY_SOURCE needs the optimiser.
   target_compile_options(penstock_flags INTERFACE
     -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong)
-  # Relocations in their packed form, which glibc 2.36 reads, take a sixtieth of the room.
-  target_link_options(penstock_flags INTERFACE -Wl,-z,relro,-z,now,-z,pack-relative-relocs)
+  target_link_options(penstock_flags INTERFACE -Wl,-z,relro,-z,now)
+  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    # Relocations in their packed form, which glibc 2.36 reads, take a sixtieth of the room; for other
+    # processors binutils 2.40 would only warn at each link.
+    target_link_options(penstock_flags INTERFACE -Wl,-z,pack-relative-relocs)
+  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # Once it inlines, g++ 12 sees uninitialised members in the clean-up of temporary strings and
     # variants, and overlapping copies in string concatenation, where there are none (GCC bugs 105562,

@@ -166,6 +166,7 @@ int lock_patiently(int fd, const fs::path& path) {
 Result<UniqueFd> take_lock(const fs::path& path) {
   UniqueFd fd(::open((path / "LOCK").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd.is_open()) return denied(path, errno);
+  PENSTOCK_TRY(give_to_owner(path, path / "LOCK"));
   if (const int code = lock_patiently(fd.get(), path); code != 0) {
     if (code != EWOULDBLOCK) return errno_error(fmt::format("lock {}/LOCK", path.string()), code);
     return Error{Errc::unavailable, fmt::format("another agent (pid {}) is using the buffer {}",
@@ -178,6 +179,20 @@ Result<UniqueFd> take_lock(const fs::path& path) {
 }
 
 }  // namespace
+
+Result<void> give_to_owner(const fs::path& directory, const fs::path& made) {
+  if (::geteuid() != 0) return {};
+  struct stat folder = {};
+  struct stat own = {};
+  if (::stat(directory.c_str(), &folder) != 0) return errno_error(directory.string());
+  const UniqueFd fd(::open(made.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.is_open() || ::fstat(fd.get(), &own) != 0) return errno_error(made.string());
+  // A file with a second name may be one of root's that somebody put here.
+  const bool is_of_here = S_ISDIR(own.st_mode) || (S_ISREG(own.st_mode) && own.st_nlink == 1);
+  if (folder.st_uid == 0 || own.st_uid != 0 || !is_of_here) return {};
+  if (::fchown(fd.get(), folder.st_uid, folder.st_gid) == 0) return {};
+  return errno_error(fmt::format("give {} to {}", made.string(), user_name(folder.st_uid)));
+}
 
 Result<Directory> Directory::hold(const fs::path& path, bool make,
                                   std::vector<std::string>& warnings) {
@@ -207,6 +222,7 @@ Result<void> Directory::remove_leftovers() const {
 }
 
 Result<void> Directory::publish_copy() const {
+  PENSTOCK_TRY(give_to_owner(path_, copy_file()));
   PENSTOCK_TRY(sync_file(copy_file()));
   if (::rename(copy_file().c_str(), file().c_str()) != 0) {
     return errno_error(fmt::format("rename {}", copy_file().string()));
@@ -217,6 +233,7 @@ Result<void> Directory::publish_copy() const {
 Result<void> Directory::sync_names() const { return sync_directory(path_); }
 
 Result<void> Directory::publish_birth() const {
+  PENSTOCK_TRY(give_to_owner(path_, birth_file()));
   PENSTOCK_TRY(sync_file(birth_file()));
   PENSTOCK_TRY(sync_way_to(path_));
   if (::rename(birth_file().c_str(), file().c_str()) != 0) {
@@ -232,6 +249,7 @@ Result<fs::path> Directory::keep_aside(std::string_view kind, std::string_view e
     const fs::path aside = path_ / fmt::format("{}-{}-{}", kind, epoch, n);
     const fs::path name = aside / "buffer.mdb";
     if (::mkdir(aside.c_str(), 0700) != 0 && errno != EEXIST) return errno_error(aside.string());
+    PENSTOCK_TRY(give_to_owner(path_, aside));
     struct stat there = {};
     if (::stat(name.c_str(), &there) == 0) {
       // The same file: a crash came between its second name and the end of its first.

@@ -11,6 +11,11 @@
 
 namespace penstock::buffer {
 
+/// What root has made in another user's buffer becomes that user's: its agent must be able to use
+/// it. Does nothing for others. Thread: any.
+Result<void> give_to_owner(const std::filesystem::path& directory,
+                           const std::filesystem::path& made);
+
 /// Held from hold() until it is dropped. Thread: owner only.
 class Directory {
  public:

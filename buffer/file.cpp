@@ -115,13 +115,15 @@ void give_back_blocks(const Env& env) {
   static_cast<void>(::ftruncate(env.fd(), used) == 0);
 }
 
-/// The reason to leave the file behind; "" = it is ours to continue.
-std::string foreign_reason(const Identity& identity, const StoreOptions& options) {
-  if (identity.device != options.device) return "device_changed";
+/// The reason to leave the file behind; "" = it is ours to continue. An error where a mark may ask
+/// for a new epoch: under the old one, numbers could be used again.
+Result<std::string> foreign_reason(const Identity& identity, const StoreOptions& options) {
+  if (identity.device != options.device) return std::string("device_changed");
   const bool are_known = !identity.machine_id.empty() && !options.machine_id.empty();
-  if (are_known && identity.machine_id != options.machine_id) return "machine_changed";
-  if (is_new_epoch_asked(options.path, epoch_text(identity.epoch))) return "asked_for";
-  return "";
+  if (are_known && identity.machine_id != options.machine_id) return std::string("machine_changed");
+  PENSTOCK_TRY_ASSIGN(const bool is_asked,
+                      is_new_epoch_asked(options.path, epoch_text(identity.epoch)));
+  return std::string(is_asked ? "asked_for" : "");
 }
 
 Result<OpenFile> replace_foreign(OpenFile old, Checked checked, const StoreOptions& options,
@@ -272,7 +274,7 @@ Result<OpenFile> open_or_make(const StoreOptions& options, const Directory& dire
                       open_existing(directory.file(), map_bytes_for(options.max_size)));
   if (is_tool) return open;
   report.was_clean = open.state.counters.is_clean;
-  report.reason = foreign_reason(open.state.identity, options);
+  PENSTOCK_TRY_ASSIGN(report.reason, foreign_reason(open.state.identity, options));
   if (report.reason.empty()) {
     PENSTOCK_TRY(open.env->add_missing_tables());
     return open;

@@ -12,6 +12,7 @@ namespace penstock::buffer {
 /// sets it aside and begins another one. Of no meaning for other epochs, so that a mark that stays
 /// does nothing twice. Thread: any.
 Result<void> ask_new_epoch(const std::filesystem::path& directory, std::string_view epoch);
-bool is_new_epoch_asked(const std::filesystem::path& directory, std::string_view epoch);
+/// unavailable: there is a mark that cannot be read.
+Result<bool> is_new_epoch_asked(const std::filesystem::path& directory, std::string_view epoch);
 
 }  // namespace penstock::buffer

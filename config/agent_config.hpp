@@ -141,6 +141,10 @@ struct LoadedConfig {
 /// the sections); invalid: there were errors. unavailable: the file cannot be read (reported too).
 Result<LoadedConfig> load(const LoadRequest& request, Diagnostics& diagnostics);
 
+/// The buffer's section alone: what is wrong in the other ones is found too and does not matter.
+/// Errors as of load().
+Result<BufferSettings> load_buffer(const LoadRequest& request, Diagnostics& diagnostics);
+
 /// The tables of the fixed sections, for describe, schema and the documents.
 std::span<const Option>
 root_options();  ///< agent, buffer, upstream, defaults (connectors is apart)

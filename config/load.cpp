@@ -70,27 +70,52 @@ class Loader {
       : request_(request), diagnostics_(diagnostics) {}
 
   Result<LoadedConfig> load() {
-    PENSTOCK_TRY_ASSIGN(ReadFiles read,
-                        read_files(request_.file, request_.read_fragments, diagnostics_));
-    root_ = std::make_shared<Node>(std::move(read.root));  // shared with the sections
-    validate();
     LoadedConfig loaded;
-    check_and_fill(loaded.values);
+    PENSTOCK_TRY_ASSIGN(loaded.files, read(loaded.values));
     if (diagnostics_.has_errors()) {
       if (request_.check_anyway) check_connectors(loaded.values);
-      return Error{
-          Errc::invalid,
-          fmt::format("{} has {} error{}", penstock::quoted(request_.file.string()),
-                      diagnostics_.error_count(), diagnostics_.error_count() == 1 ? "" : "s")};
+      return failure();
     }
     loaded.shown_text = shown_text(*root_, Origin::hidden);
     loaded.shown_with_origin = shown_text(*root_, Origin::shown);
     loaded.shown_json = shown_json(*root_);
-    loaded.files = std::move(read.files);
     return loaded;
   }
 
+  Result<BufferSettings> load_buffer() {
+    AgentConfig config;
+    PENSTOCK_TRY(read(config));
+    const auto& found = diagnostics_.all();
+    const bool is_good = std::all_of(found.begin(), found.end(), [](const Diagnostic& finding) {
+      return finding.severity != Severity::error || is_of_another_section(finding.path);
+    });
+    if (!is_good) return failure();
+    return std::move(config.buffer);
+  }
+
  private:
+  /// Returns the files that were read.
+  Result<std::vector<std::filesystem::path>> read(AgentConfig& config) {
+    PENSTOCK_TRY_ASSIGN(ReadFiles read,
+                        read_files(request_.file, request_.read_fragments, diagnostics_));
+    root_ = std::make_shared<Node>(std::move(read.root));  // shared with the sections
+    validate();
+    check_and_fill(config);
+    return std::move(read.files);
+  }
+
+  Error failure() const {
+    return {Errc::invalid,
+            fmt::format("{} has {} error{}", penstock::quoted(request_.file.string()),
+                        diagnostics_.error_count(), diagnostics_.error_count() == 1 ? "" : "s")};
+  }
+
+  static bool is_of_another_section(std::string_view path) {
+    const std::string_view name = path.substr(0, path.find_first_of(".["));
+    return name != "buffer" && (name == connectors_option.name || name == version_option.name ||
+                                find_option(root_options(), name) != nullptr);
+  }
+
   void validate() {
     std::vector<Option> table{version_option};
     table.insert(table.end(), root_options().begin(), root_options().end());
@@ -308,6 +333,10 @@ class Loader {
 
 Result<LoadedConfig> load(const LoadRequest& request, Diagnostics& diagnostics) {
   return Loader(request, diagnostics).load();
+}
+
+Result<BufferSettings> load_buffer(const LoadRequest& request, Diagnostics& diagnostics) {
+  return Loader(request, diagnostics).load_buffer();
 }
 
 }  // namespace penstock::config

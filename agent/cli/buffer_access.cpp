@@ -57,22 +57,44 @@ Answer open_and_run(const config::BufferSettings& settings, const daemon::Contro
   return answer;
 }
 
+std::optional<config::BufferSettings> settings_of(const Globals& globals, const fs::path& dir,
+                                                  int& exit_code) {
+  set_up_logging_for(globals, "warn");
+  Configuration configuration(globals);
+  auto settings = configuration.load_buffer();
+  // With a directory the configuration only says how large its buffer may be.
+  if (!dir.empty()) {
+    if (!settings) settings.emplace();
+    settings->path = dir;
+  }
+  if (!settings) {
+    configuration.show_findings();
+    exit_code = configuration.exit_code();
+  }
+  return settings;
+}
+
 }  // namespace
 
-fs::path buffer_directory(const Globals& globals, const fs::path& dir) {
-  set_up_logging_for(globals, "warn");
-  return dir.empty() ? buffer_settings_or_default(globals).path : dir;
+std::optional<fs::path> buffer_directory(const Globals& globals, const fs::path& dir,
+                                         int& exit_code) {
+  const auto settings = settings_of(globals, dir, exit_code);
+  if (!settings) return std::nullopt;
+  return settings->path;
 }
 
 Answer access_buffer(const Globals& globals, const fs::path& dir,
                      const daemon::ControlRequest& request, daemon::LineSink& sink) {
-  set_up_logging_for(globals, "warn");
-  if (dir.empty() && !globals.socket.empty()) return ask_agent(globals.socket, request, sink);
-  config::BufferSettings settings = buffer_settings_or_default(globals);
-  if (!dir.empty()) settings.path = dir;
-  const fs::path& path = settings.path;
+  if (dir.empty() && !globals.socket.empty()) {
+    set_up_logging_for(globals, "warn");
+    return ask_agent(globals.socket, request, sink);
+  }
+  Answer answer;
+  const auto settings = settings_of(globals, dir, answer.exit_code);
+  if (!settings) return answer;
+  const fs::path& path = settings->path;
   if (daemon::is_buffer_held(path)) {
-    Answer answer = ask_agent(daemon::client_socket_path({}, path), request, sink);
+    answer = ask_agent(daemon::client_socket_path({}, path), request, sink);
     if (answer.exit_code != daemon::exit_unavailable) return answer;
     return {daemon::exit_try_again,
             fmt::format("a process holds the buffer {} and does not answer: {}",
@@ -88,7 +110,7 @@ Answer access_buffer(const Globals& globals, const fs::path& dir,
     return {daemon::exit_unavailable,
             fmt::format("there is no buffer at {}", penstock::quoted(path.string()))};
   }
-  return open_and_run(settings, request, sink);
+  return open_and_run(*settings, request, sink);
 }
 
 }  // namespace penstock::cli

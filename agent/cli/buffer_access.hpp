@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "agent/cli/commands.hpp"
 #include "agent/daemon/control.hpp"
@@ -12,12 +13,15 @@ namespace penstock::cli {
 
 /// Runs a buffer command wherever it can be run. dir: the buffer's directory; "": as the
 /// configuration says. The answer's exit code: exit_unavailable if there is no buffer,
-/// exit_try_again if it is held by an agent that does not answer, exit_permission, exit_data, or
-/// the command's own.
+/// exit_try_again if it is held by an agent that does not answer, exit_permission, exit_data,
+/// exit_config (told already: no text), or the command's own.
 daemon::Answer access_buffer(const Globals& globals, const std::filesystem::path& dir,
                              const daemon::ControlRequest& request, daemon::LineSink& sink);
 
-/// The directory that the buffer commands mean: `dir`, or as the configuration says.
-std::filesystem::path buffer_directory(const Globals& globals, const std::filesystem::path& dir);
+/// The directory that the buffer commands mean: `dir`, or as the configuration says. nullopt: it
+/// cannot be used, which has been told; exit_code says how.
+std::optional<std::filesystem::path> buffer_directory(const Globals& globals,
+                                                      const std::filesystem::path& dir,
+                                                      int& exit_code);
 
 }  // namespace penstock::cli

@@ -153,7 +153,10 @@ int save(const BufferFrame& frame, const buffer::Salvage& salvage, const std::st
 
 int run(const BufferFrame& frame, const SalvageOptions& options) {
   const std::string chosen = options.dir.empty() ? frame.dir : options.dir;
-  const fs::path dir = buffer_directory(frame.globals, chosen);
+  int exit_code = daemon::exit_ok;
+  const auto named = buffer_directory(frame.globals, chosen, exit_code);
+  if (!named) return exit_code;
+  const fs::path& dir = *named;
   const fs::path file = dir / "buffer.mdb";
   std::error_code failed;
   if (!fs::exists(file, failed)) {

@@ -59,6 +59,24 @@ bool Configuration::find_file() {
   return false;
 }
 
+std::optional<config::BufferSettings> Configuration::load_buffer() {
+  if (!find_file()) {
+    if (exit_code_ != daemon::exit_config || !globals_.config_file.empty()) return std::nullopt;
+    config::BufferSettings settings;
+    settings.path = config::default_state_dir() / "buffer";
+    return settings;
+  }
+  const std::vector<config::TypeOptions> types = known_types();
+  config::LoadRequest request;
+  request.file = file_;
+  request.types = types;
+  Result<config::BufferSettings> loaded = config::load_buffer(request, diagnostics_);
+  if (loaded.ok()) return *std::move(loaded);
+  if (!diagnostics_.has_errors()) complaint_ = loaded.error().text;
+  exit_code_ = daemon::exit_config;
+  return std::nullopt;
+}
+
 bool Configuration::load() {
   if (!find_file()) return false;
   const std::vector<config::TypeOptions> types = known_types();
@@ -127,14 +145,6 @@ bool Configuration::load_or_complain() {
   const bool is_good = load();
   show_findings();
   return is_good;
-}
-
-config::BufferSettings buffer_settings_or_default(const Globals& globals) {
-  Configuration configuration(globals);
-  if (configuration.load()) return configuration.loaded().values.buffer;
-  config::BufferSettings settings;
-  settings.path = config::default_state_dir() / "buffer";
-  return settings;
 }
 
 }  // namespace penstock::cli

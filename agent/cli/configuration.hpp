@@ -27,6 +27,9 @@ class Configuration {
   /// together. false: there were errors, and exit_code() says which kind.
   bool load();
   int exit_code() const { return exit_code_; }
+  /// What the file says of the buffer, whatever is wrong in its other sections; the default path
+  /// and a max_size of 0 if no file was named and there is none. nullopt as load()'s false.
+  std::optional<config::BufferSettings> load_buffer();
   /// After load(): warns of what `run` can live with and a person wants to know before: no
   /// connector, TLS files that cannot be used.
   void add_advice();
@@ -52,8 +55,4 @@ class Configuration {
   std::string complaint_;  // instead of findings: there is no file at all
   int exit_code_ = 0;
 };
-
-/// By the configuration; without a usable one, the default path and a max_size of 0.
-config::BufferSettings buffer_settings_or_default(const Globals& globals);
-
 }  // namespace penstock::cli

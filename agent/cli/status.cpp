@@ -185,7 +185,15 @@ int not_answered(const Error& error, const std::filesystem::path& path) {
 
 int status(const Globals& globals) {
   std::filesystem::path buffer;
-  if (globals.socket.empty()) buffer = buffer_settings_or_default(globals).path;
+  if (globals.socket.empty()) {
+    Configuration configuration(globals);
+    const auto settings = configuration.load_buffer();
+    if (!settings) {
+      configuration.show_findings();
+      return configuration.exit_code();
+    }
+    buffer = settings->path;
+  }
   const auto path = daemon::client_socket_path(globals.socket, buffer);
   daemon::ControlRequest request;
   request.command = "status";

@@ -46,6 +46,31 @@ TEST_CASE("the smallest useful file", "[config]") {
   CHECK(config.connectors[1].section.duration("every") == 1s);
 }
 
+TEST_CASE("the buffer of a file that is wrong elsewhere", "[config]") {
+  const auto buffer_of = [](std::string_view yaml) {
+    Run run;
+    run.write("penstock.yaml", yaml);
+    run.request.file = run.path("penstock.yaml");
+    run.request.types = fake_types();
+    return load_buffer(run.request, run.diagnostics);
+  };
+  constexpr std::string_view buffer = "buffer: {path: /b, max_size: 8MiB}\n";
+  for (const std::string_view wrong :
+       {"agent: {id: gw-7, log: {level: loud}}", "upstream: {brokers: [x], password: secret}",
+        "connectors: {a: {type: none}}", "version: 2", "defaults: {every: never}"}) {
+    INFO(wrong);
+    const auto settings = buffer_of(std::string(buffer) + std::string(wrong));
+    REQUIRE(settings.ok());
+    CHECK(settings->path == "/b");
+    CHECK(settings->max_size == 8u << 20);
+  }
+  for (const std::string_view wrong : {"buffer: {path: /b, max_size: many}", "bufer: {path: /b}",
+                                       "buffer: [", "buffer: {path: \"${NONE_OF_THE_SET}\"}"}) {
+    INFO(wrong);
+    CHECK(buffer_of(wrong).error().code == Errc::invalid);
+  }
+}
+
 TEST_CASE("the sample with every key", "[config]") {
   const Variable password("PENSTOCK_SAMPLE_PASSWORD", "hunter2");
   const Run run(penstock::tests::read_file("config/samples/full.yaml"));

@@ -3,9 +3,10 @@
 
 tests/agent/cli/buffer_file_test.py PENSTOCK [-k PATTERN]
 """
+import os
 import unittest
 
-from program import Case, main
+from program import NOBODY, Case, main
 
 
 class Compact(Case):
@@ -71,6 +72,51 @@ class NewEpoch(Case):
         self.until("numbers go on", lambda: self.stored_lines(config) == 6)
         self.assertEqual(0, self.stopped(process)[0])
         self.assertEqual(new, self.epoch(config))
+
+    def test_a_mark_that_cannot_be_read_is_not_passed_over(self):
+        config = self.collected(3)
+        old = self.epoch(config)
+        mark = self.dir / "buffer/NEW_EPOCH"
+        mark.mkdir()
+        self.ends(74, "run", "-c", config, "--for", "100ms", says="NEW_EPOCH asks for a new epoch")
+        mark.rmdir()
+        self.ends(0, "run", "-c", config, "--for", "100ms")
+        self.assertEqual(old, self.epoch(config))
+
+
+@unittest.skipIf(os.getuid() != 0, "not run: needs root")
+class AsRoot(Case):
+    """What root does to the buffer of an agent that runs as another user."""
+
+    def setUp(self):
+        super().setUp()
+        self.config = self.collected(3)
+        self.buffer = self.dir / "buffer"
+        for path in (self.buffer, *self.buffer.iterdir()):
+            os.chown(path, NOBODY, NOBODY)
+
+    def assert_still_the_users(self):
+        made = list(self.buffer.rglob("*"))
+        self.assertEqual({path: (NOBODY, NOBODY) for path in made},
+                         {path: (path.stat().st_uid, path.stat().st_gid) for path in made})
+        return {path.relative_to(self.buffer).parts[0].split("-")[0] for path in made}
+
+    def test_compacts(self):
+        self.ends(0, "buffer", "compact", "-c", self.config)
+        self.assertEqual({"LOCK", "buffer.mdb"}, self.assert_still_the_users())
+
+    def test_asks_for_a_new_epoch_and_runs(self):
+        (self.buffer / "LOCK").unlink()
+        self.ends(0, "buffer", "new-epoch", "--yes", "-c", self.config)
+        self.assertEqual({"LOCK", "NEW_EPOCH", "buffer.mdb"}, self.assert_still_the_users())
+        self.ends(0, "run", "-c", self.config, "--for", "100ms")
+        self.assertEqual({"LOCK", "NEW_EPOCH", "buffer.mdb", "previous"}, self.assert_still_the_users())
+
+    def test_leaves_alone_what_has_another_name_elsewhere(self):
+        roots = self.write("roots.txt", "of root")
+        (self.buffer / "NEW_EPOCH").hardlink_to(roots)
+        self.ends(0, "buffer", "new-epoch", "--yes", "-c", self.config)
+        self.assertEqual((0, "of root"), (roots.stat().st_uid, roots.read_text()))
 
 
 if __name__ == "__main__":

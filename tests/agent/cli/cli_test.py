@@ -385,6 +385,27 @@ class Running(Case):
         self.ends(69, "buffer", "verify", "--socket", self.dir / "none.sock", says="none.sock")
         self.ends(69, "status", "--socket", self.dir / "none.sock", says="no agent answers")
 
+    def test_a_configuration_that_is_wrong_elsewhere_still_names_the_buffer(self):
+        self.ends(0, "run", "-c", self.config, "--for", "300ms")
+        text = self.config.read_text(encoding="utf-8") + "  other: {type: demoo}\n"
+        wrong = self.write("wrong.yaml", text + "upstream: {brokers: [127.0.0.1], password: {file: /none}}\n")
+        self.ends(78, "check", wrong, says="demoo")
+        done = self.ends(0, "buffer", "stat", "-c", wrong)
+        self.assertEqual("", done.stderr)
+        self.assertIn(str(self.buffer), self.ends(69, "status", "-c", wrong).stderr)
+
+    def test_a_configuration_that_does_not_tell_the_buffer(self):
+        for name, text in (("section.yaml", "buffer: {paths: /tmp}\n"), ("typo.yaml", "bufer: {path: /tmp}\n"),
+                           ("broken.yaml", "buffer: {path: [\n")):
+            wrong = self.write(name, text)
+            for command in (("buffer", "stat"), ("buffer", "salvage", "--out", self.dir / "out"), ("status",)):
+                done = self.ends(78, *command, "-c", wrong, says=f"{wrong}:")
+                self.assertIn("error[C", done.stderr)
+            self.ends(69, "buffer", "stat", "-c", wrong, "--dir", self.dir / "none", says=f"{self.dir}/none")
+        self.ends(78, "buffer", "stat", "-c", self.dir / "none.yaml", says="none.yaml")
+        self.environment["STATE_DIRECTORY"] = str(self.dir)
+        self.ends(69, "buffer", "stat", says=f"no buffer at \"{self.dir}/buffer")
+
     def test_damage_is_found(self):
         self.ends(0, "run", "-c", self.config, "--for", "1s")
         self.assertGreater(damage_batches(self.buffer / "buffer.mdb"), 0)

@@ -77,6 +77,7 @@ pipeline::SourceOptions source_options(const BuiltConnector& built) {
   options.type = built.entry->type;
   const bool is_rereadable = built.connector->is_rereadable().value_or(built.type->is_rereadable);
   options.when_full = when_full_of(built.entry->when_full, is_rereadable);
+  options.is_rereadable = is_rereadable;
   options.priority = priority_of(built.entry->priority);
   options.share_bytes_max = built.entry->share_bytes_max;
   options.tags = built.entry->tags;

@@ -13,12 +13,12 @@ constexpr std::size_t row_bytes = 64;
 }  // namespace
 
 Batcher::StreamIndex Batcher::add_stream(const buffer::StreamState& state, EventHead head,
-                                         bool waits) {
+                                         Waiting waiting) {
   streams_.push_back({.id = state.id,
                       .next_seq = state.next_seq,
                       .event_start = 0,
                       .head = std::move(head),
-                      .waits = waits});
+                      .waiting = waiting});
   return static_cast<StreamIndex>(streams_.size() - 1);
 }
 
@@ -77,7 +77,7 @@ void Batcher::seal(Stream& stream) {
   sealed.row.seq = stream.next_seq - stream.open_count;
   sealed.row.count = stream.open_count;
   sealed.text = stream.open;
-  sealed.waits = stream.waits;
+  sealed.waiting = stream.waiting;
   rows_.push_back(sealed);
   bytes_ += row_bytes;
   stream.open = none;
@@ -94,7 +94,7 @@ void Batcher::add_loss(StreamIndex index, const Loss& loss) {
   sealed.row.loss_reason = static_cast<std::uint8_t>(loss.reason);
   sealed.row.loss_is_exact = loss.is_exact;
   sealed.row.time_unix_us = loss.time_unix_us;
-  sealed.waits = stream.waits;
+  sealed.waiting = stream.waiting;
   rows_.push_back(sealed);
   bytes_ += row_bytes;
   stream.next_seq += loss.count;
@@ -131,12 +131,13 @@ void Batcher::clear() {
 void Batcher::put_off() {
   PENSTOCK_ASSERT(open_.empty());
   for (SealedRow& sealed : rows_) {
-    if (!sealed.waits) continue;
+    if (sealed.waiting == Waiting::no) continue;
     PutOffRow& row = put_off_.emplace_back();
     row.row = sealed.row;
+    row.waiting = sealed.waiting;
     if (sealed.text != none) row.text = std::move(texts_[static_cast<std::size_t>(sealed.text)]);
   }
-  std::erase_if(rows_, [](const SealedRow& sealed) { return sealed.waits; });
+  std::erase_if(rows_, [](const SealedRow& sealed) { return sealed.waiting != Waiting::no; });
   bytes_ = 0;
   event_count_ = 0;
   for (const SealedRow& sealed : rows_) {
@@ -151,7 +152,7 @@ void Batcher::take_back() {
   for (PutOffRow& row : put_off_) {
     SealedRow& sealed = rows_.emplace_back();
     sealed.row = row.row;
-    sealed.waits = true;
+    sealed.waiting = row.waiting;
     bytes_ += row_bytes + row.text.size();
     if (row.row.kind != buffer::RowKind::batch) continue;
     event_count_ += row.row.count;
@@ -159,6 +160,42 @@ void Batcher::take_back() {
     sealed.text = static_cast<std::int32_t>(texts_.size() - 1);
   }
   put_off_.clear();
+}
+
+Batcher::GivenUp Batcher::give_up_put_off(std::int64_t time_unix_us) {
+  GivenUp given_up;
+  std::vector<PutOffRow> losses;
+  for (PutOffRow& row : put_off_) {
+    const std::uint32_t events = row.row.kind == buffer::RowKind::batch ? row.row.count : 0;
+    if (row.waiting == Waiting::rereadable) {
+      given_up.rereadable_events += events;
+      continue;
+    }
+    if (events == 0) {
+      losses.push_back(std::move(row));
+      continue;
+    }
+    given_up.lost_events += events;
+    const auto before = std::find_if(losses.rbegin(), losses.rend(), [&](const PutOffRow& loss) {
+      return loss.row.stream_id == row.row.stream_id;
+    });
+    // One that the source told has another reason.
+    const bool is_continued = before != losses.rend() && before->is_given_up;
+    if (is_continued) {
+      before->row.count += row.row.count;
+      continue;
+    }
+    PutOffRow& loss = losses.emplace_back();
+    loss.row = row.row;
+    loss.row.kind = buffer::RowKind::loss;
+    loss.row.loss_reason = static_cast<std::uint8_t>(LossReason::buffer_full);
+    loss.row.loss_is_exact = true;
+    loss.row.time_unix_us = time_unix_us;
+    loss.waiting = row.waiting;
+    loss.is_given_up = true;
+  }
+  put_off_ = std::move(losses);
+  return given_up;
 }
 
 }  // namespace penstock::pipeline

@@ -18,6 +18,13 @@ struct BatchLimits {
   std::size_t bytes_max = std::size_t{96} * 1024;  ///< with the brackets
 };
 
+/// Whether a stream's rows can be put off for want of room, and who has their events else.
+enum class Waiting : std::uint8_t {
+  no,
+  rereadable,  ///< its source can give them again
+  pushed,      ///< nobody
+};
+
 /// A loss as a row tells it.
 struct Loss {
   std::uint32_t count = 1;
@@ -36,10 +43,10 @@ class Batcher {
 
   explicit Batcher(BatchLimits limits) : limits_(limits) {}
 
-  /// state: as the store has it. head: the stream's opening members. waits: its rows can be put
-  /// off.
-  StreamIndex add_stream(const buffer::StreamState& state, EventHead head, bool waits = false);
-  void set_waits(StreamIndex stream, bool waits) { streams_[stream].waits = waits; }
+  /// state: as the store has it. head: the stream's opening members.
+  StreamIndex add_stream(const buffer::StreamState& state, EventHead head,
+                         Waiting waiting = Waiting::no);
+  void set_waiting(StreamIndex stream, Waiting waiting) { streams_[stream].waiting = waiting; }
   std::size_t stream_count() const { return streams_.size(); }
   const EventHead& head(StreamIndex stream) const { return streams_[stream].head; }
   /// The number that the next event or loss gets.
@@ -66,6 +73,14 @@ class Batcher {
   void put_off();
   void take_back();
   bool has_put_off() const { return !put_off_.empty(); }
+  struct GivenUp {
+    std::uint64_t rereadable_events = 0;  ///< forgotten: their numbers are given again
+    std::uint64_t lost_events = 0;
+  };
+  /// For what will never find room: rows that a source can give again are forgotten, batches of the
+  /// others become losses, those that touch one. Then take_back(). Nothing may follow in streams
+  /// whose rows were forgotten.
+  GivenUp give_up_put_off(std::int64_t time_unix_us);
 
  private:
   static constexpr std::int32_t none = -1;
@@ -76,16 +91,18 @@ class Batcher {
     std::uint32_t open_count = 0;
     std::size_t event_start = 0;  // in the open batch, of the event being written
     EventHead head;
-    bool waits = false;
+    Waiting waiting = Waiting::no;
   };
   struct SealedRow {
     buffer::NewRow row;  // its value is set by seal_all(): texts_ may still move
     std::int32_t text = none;
-    bool waits = false;
+    Waiting waiting = Waiting::no;
   };
   struct PutOffRow {
     buffer::NewRow row;
     std::string text;
+    Waiting waiting = Waiting::no;
+    bool is_given_up = false;  // a loss that was a batch
   };
 
   std::string new_text();

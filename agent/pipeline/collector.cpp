@@ -35,6 +35,11 @@ Loss to_loss(const Chunk::Event& event, std::int64_t now_us) {
   return loss;
 }
 
+Waiting waiting_of(const Source& source) {
+  if (!source.waits()) return Waiting::no;
+  return source.options.is_rereadable ? Waiting::rereadable : Waiting::pushed;
+}
+
 /// Under which a part is remembered: itself, or for a long one its name, longer than any of those.
 std::string long_part_key(std::string_view part) {
   std::string key = part_name(part);
@@ -69,10 +74,10 @@ Collector::Lane& Collector::lane_of(Source& source) {
 }
 
 /// Takes chunks until there are none, or enough for a commit. An error leaves the chunk queued.
-Result<void> Collector::collect(bool is_last) {
+Result<void> Collector::collect(Taking taking) {
   PENSTOCK_TRY(collect_own());
-  while (!is_full() && (is_last || !is_flush_ready())) {
-    if (!inbox_.take(is_holding_back_, taken_)) break;
+  while (!is_full() && (taking != Taking::running || !is_flush_ready())) {
+    if (!inbox_.take(is_holding_back_, taking, taken_)) break;
     if (auto added = add(lane_of(*taken_.source), taken_.chunk, ClockMembers::none); !added.ok()) {
       inbox_.put_back(taken_);
       return added;
@@ -168,11 +173,11 @@ Result<Batcher::StreamIndex> Collector::open_stream(const Lane& lane, std::strin
   ++lane.source->streams;
   // A stream of an earlier session may have numbers that are given but not yet durable.
   if (const auto known = streams_.find(name); known != streams_.end()) {
-    batcher_.set_waits(known->second, lane.source->waits());
+    batcher_.set_waiting(known->second, waiting_of(*lane.source));
     return known->second;
   }
   const Batcher::StreamIndex stream = batcher_.add_stream(
-      state, EventHead(options_.device, name, store_.epoch()), lane.source->waits());
+      state, EventHead(options_.device, name, store_.epoch()), waiting_of(*lane.source));
   streams_.emplace(name, stream);
   return stream;
 }

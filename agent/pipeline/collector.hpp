@@ -58,7 +58,8 @@ class Collector {
   /// again at the latest; 0: at once. Blocks in the store only.
   std::chrono::microseconds step();
   /// Stores what is queued, for the last time. A commit that fails is tried `attempts_max` times,
-  /// `pause` apart. unavailable: something that was taken is not durable.
+  /// `pause` apart. What finds no room then and cannot be given again becomes a loss of its stream.
+  /// unavailable: something that was taken is not durable.
   Result<void> finish(int attempts_max, std::chrono::milliseconds pause);
 
  private:
@@ -82,7 +83,7 @@ class Collector {
 
   // collector.cpp
   bool is_full() const { return batcher_.bytes() + position_bytes_ >= options_.commit_bytes; }
-  Result<void> collect(bool is_last);
+  Result<void> collect(Taking taking);
   Result<void> collect_own();
   Result<void> add_clock_change(const ClockChange& change);
   Result<void> add(Lane& lane, const connectors::Chunk& chunk, ClockMembers clock);
@@ -109,6 +110,12 @@ class Collector {
   void publish_positions();
   void tell_losses(const buffer::CommitReport& report);
   std::chrono::microseconds time_to_next_step();
+
+  // collector_finish.cpp
+  Result<void> store_rest(int attempts_max, std::chrono::milliseconds pause);
+  Result<void> give_up();
+  std::uint64_t give_up_put_off();
+  Error not_stored() const;
 
   const IntakeOptions options_;
   buffer::Store& store_;

@@ -37,7 +37,7 @@ microseconds Collector::step() {
   if (now_us < retry_us_) return microseconds(retry_us_ - now_us);
   if (!is_committing_) {
     look_at_store();
-    if (auto collected = collect(false); !collected.ok()) {
+    if (auto collected = collect(Taking::running); !collected.ok()) {
       store_failed(collected.error());
       return microseconds(retry_us_ - now_us);
     }
@@ -46,38 +46,6 @@ microseconds Collector::step() {
   }
   if (try_commit()) return microseconds(0);
   return microseconds(std::max(retry_us_ - clock_.steady_us(), std::int64_t{0}));
-}
-
-Result<void> Collector::finish(int attempts_max, std::chrono::milliseconds pause) {
-  // A slow disk makes attempts long.
-  const std::int64_t end_us =
-      clock_.steady_us() + microseconds(pause).count() * std::max(attempts_max, 0);
-  for (int attempt = 1;; ++attempt) {
-    if (!is_committing_) {
-      look_at_store();
-      if (auto collected = collect(true); !collected.ok()) {
-        store_failed(collected.error());
-      } else {
-        if (chunks_ + waiting_chunks_ == 0) return {};
-        offer_us_ = 0;
-        begin_commit();
-      }
-    }
-    const bool is_done = is_committing_ && try_commit();
-    if (is_done && !is_put_off_) {
-      attempt = 0;
-      continue;
-    }
-    if (attempt >= attempts_max || (attempt > 1 && clock_.steady_us() > end_us)) break;
-    if (!is_done) inbox_.wait(pause);
-  }
-  if (is_put_off_ && !is_committing_) {
-    log_.warn("event=not_stored chunks={} effect=\"sources that can be read again give it again\"",
-              waiting_chunks_);
-    return {};
-  }
-  return Error{Errc::unavailable, fmt::format("{} events could not be stored: {}",
-                                              batcher_.event_count(), stats().last_error)};
 }
 
 void Collector::look_at_store() {

@@ -31,6 +31,15 @@ bool Source::is_held(bool is_nearly_full) const {
   return is_nearly_full || is_share_used;
 }
 
+bool Source::is_left(bool is_nearly_full, Taking taking) const {
+  switch (taking) {
+    case Taking::running: return is_held(is_nearly_full);
+    case Taking::ending: return options.is_rereadable && is_held(is_nearly_full);
+    case Taking::giving_up: break;
+  }
+  return options.is_rereadable && waits();
+}
+
 Result<Source*> Inbox::open(const SourceOptions& options) {
   const Lock lock(mutex_);
   for (auto& source : sources_) {
@@ -72,7 +81,9 @@ Result<void> Inbox::push(Source& source, Chunk& chunk) {
     source.changed.wait(lock);
     --source.waiting_pushes;
   }
-  if (is_shut_ || !has_room(source, size)) return stopped();
+  // What is in the hands of one that cannot give it again is nowhere else.
+  const bool is_refused = source.options.is_rereadable && !has_room(source, size);
+  if (is_shut_ || is_refused) return stopped();
   if (source.is_stopping && std::exchange(source.has_pushed_last, true)) return stopped();
   if (source.spares.empty()) {
     source.queue.emplace_back();
@@ -122,11 +133,11 @@ void Inbox::shut() {
   for (auto& source : sources_) source->changed.notify_all();
 }
 
-bool Inbox::take(bool is_nearly_full, Taken& out) {
+bool Inbox::take(bool is_nearly_full, Taking taking, Taken& out) {
   const Lock lock(mutex_);
   for (std::size_t tried = 0; tried < sources_.size(); ++tried) {
     Source& source = *sources_[next_++ % sources_.size()];
-    if (source.queue.empty() || source.is_held(is_nearly_full)) continue;
+    if (source.queue.empty() || source.is_left(is_nearly_full, taking)) continue;
     out.source = &source;
     out.chunk = std::move(source.queue.front());
     source.queue.pop_front();
@@ -168,7 +179,8 @@ void Inbox::made_durable(const std::vector<DurablePosition>& positions, bool is_
     }
   }
   for (auto& source : sources_) {
-    if (source->durable == source->taken || (is_some_put_off && source->waits())) continue;
+    const bool is_put_off = is_some_put_off && source->waits();
+    if (source->durable == source->taken || is_put_off || source->is_given_up) continue;
     source->durable = source->taken;
     source->changed.notify_all();
   }
@@ -177,6 +189,13 @@ void Inbox::made_durable(const std::vector<DurablePosition>& positions, bool is_
     if (is_done) gone.push_back(source.get());
     return is_done;
   });
+}
+
+void Inbox::give_up() {
+  const Lock lock(mutex_);
+  for (auto& source : sources_) {
+    if (source->waits() && source->durable < source->taken) source->is_given_up = true;
+  }
 }
 
 bool Inbox::is_flush_ready(bool is_nearly_full, bool is_some_put_off) const {

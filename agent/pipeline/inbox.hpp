@@ -23,6 +23,13 @@ namespace penstock::pipeline {
 /// Positions by part.
 using Positions = std::map<std::string, std::string, std::less<>>;
 
+/// What intake takes from the queues.
+enum class Taking : std::uint8_t {
+  running,    ///< all but those that are held
+  ending,     ///< also those that are held and cannot give it again
+  giving_up,  ///< of sources that wait only those that cannot give it again
+};
+
 /// One connector's queue. Chunks are counted in the order they were pushed: durable <= taken <=
 /// pushed.
 struct Source {
@@ -32,6 +39,7 @@ struct Source {
   bool waits() const { return options.when_full == buffer::WhenFull::block; }
   /// Whether its chunks stay queued for now.
   bool is_held(bool is_nearly_full) const;
+  bool is_left(bool is_nearly_full, Taking taking) const;
 
   const SourceOptions options;
   const std::string owner;  ///< of its positions in the store: "<type>\0<connector>"
@@ -47,6 +55,7 @@ struct Source {
   Positions positions;             // durable
   bool is_closed = false;          // its session is gone; what is queued is still stored
   bool is_stopping = false;
+  bool is_given_up = false;      // chunks were taken that will never be stored: no flush may say so
   bool has_pushed_last = false;  // the one chunk that is taken after stop
   std::uint32_t waiting_pushes = 0;
   std::condition_variable changed;  // room, durable or stop: waited for by its connector
@@ -97,8 +106,8 @@ class Inbox {
     Source* source = nullptr;
     connectors::Chunk chunk;
   };
-  /// The next chunk, the sources in turn; false if there is none. Sources that are held wait.
-  bool take(bool is_nearly_full, Taken& out);
+  /// The next chunk, the sources in turn; false if there is none.
+  bool take(bool is_nearly_full, Taking taking, Taken& out);
   /// It was not stored after all, and is the next of its source.
   void put_back(Taken& taken);
   /// Gives the memory of a chunk back.
@@ -107,6 +116,8 @@ class Inbox {
   /// sources that are closed and done with; `gone` receives them, as names of dead objects only.
   void made_durable(const std::vector<DurablePosition>& positions, bool is_some_put_off,
                     std::vector<const Source*>& gone);
+  /// What was taken of sources that wait and is not durable will never be: their flushes fail.
+  void give_up();
   /// Whether a flush waits, and every chunk that a flush waits for has been taken (but those of
   /// sources that are held back). What is put off waits for something else.
   bool is_flush_ready(bool is_nearly_full, bool is_some_put_off) const;

@@ -32,8 +32,9 @@ class ConnectorSession final : public connectors::Session {
 
   std::optional<std::string> resume_from(std::string_view part) const override;
   std::vector<std::string> known_parts() const override;
-  /// After request_stop one more chunk is taken if there is room (what the connector has in hand);
-  /// then, and whenever it would block, the answer is `stopped`.
+  /// After request_stop one more chunk is taken (what the connector has in hand); of a source that
+  /// can be read again only if there is room. Then, and whenever it would block, the answer is
+  /// `stopped`.
   Result<void> push(connectors::Chunk& chunk) override;
   Result<void> flush() override;
   bool sleep_for(std::chrono::microseconds time) override;

@@ -18,6 +18,8 @@ struct SourceOptions {
   /// block: it waits when the buffer is nearly full or its share is used up, and its batches are
   /// never dropped. Otherwise its oldest, or its new ones, may become loss records.
   buffer::WhenFull when_full = buffer::WhenFull::drop_oldest;
+  /// What was not stored it gives again after the next start; else what it pushed is nowhere else.
+  bool is_rereadable = false;
   Tags tags;  ///< besides the agent's; the same name wins over the agent's
   /// Distinct parts that get a stream of their own; later ones share the connector's own stream and
   /// carry the member `part`.

@@ -27,6 +27,7 @@ struct CollectorFixture {
     pipeline::SourceOptions source;
     source.name = name;
     source.type = "test";
+    source.is_rereadable = is_rereadable;
     if (is_rereadable) source.when_full = buffer::WhenFull::block;
     source.streams_max = streams_max;
     return *inbox->open(source).value();

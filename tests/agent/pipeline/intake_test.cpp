@@ -30,6 +30,7 @@ SourceOptions source(const std::string& name, bool is_rereadable = false) {
   SourceOptions options;
   options.name = name;
   options.type = "test";
+  options.is_rereadable = is_rereadable;
   if (is_rereadable) options.when_full = buffer::WhenFull::block;
   return options;
 }
@@ -215,6 +216,36 @@ TEST_CASE("stop releases a blocked push, and the chunk is as it was", "[intake]"
   CHECK(session->settle().error().code == Errc::stopped);
   CHECK(intake.stop().ok());
   CHECK(store.values("file").empty());
+}
+
+TEST_CASE("a blocked push of what is nowhere else is taken at the stop", "[intake]") {
+  RecordingStore store;
+  store.set_nearly_full(true);
+  IntakeOptions options = quick();
+  options.queue_bytes_max = 1;
+  Intake intake(options, store);
+  SourceOptions udp = source("udp");
+  udp.when_full = buffer::WhenFull::block;
+  auto session = intake.open_session(udp).value();
+  intake.start();
+  Chunk chunk;
+  fill(chunk, 1);
+  REQUIRE(session->push(chunk).ok());
+  bool is_taken = false;
+  std::thread pusher([&] {
+    Chunk in_hand;
+    fill(in_hand, 7);
+    is_taken = session->push(in_hand).ok();
+  });
+  CHECK(eventually([&] { return session->stats().is_waiting; }));
+  session->request_stop();
+  pusher.join();
+  CHECK(is_taken);
+  fill(chunk, 1);
+  CHECK(session->push(chunk).error().code == Errc::stopped);
+  CHECK(intake.stop().ok());
+  CHECK(session->flush().ok());
+  CHECK(store.values("udp").size() == 1);
 }
 
 TEST_CASE("after stop one chunk in hand is still taken", "[intake]") {

@@ -19,6 +19,10 @@ void RecordingStore::fail_next(std::vector<Errc> failures) {
   const Lock lock(mutex_);
   failures_.assign(failures.begin(), failures.end());
 }
+void RecordingStore::refuse_batches_of(std::set<std::string> streams) {
+  const Lock lock(mutex_);
+  refused_ = std::move(streams);
+}
 void RecordingStore::set_nearly_full(bool value) {
   const Lock lock(mutex_);
   is_nearly_full_ = value;
@@ -136,6 +140,10 @@ Result<buffer::CommitReport> RecordingStore::commit(const buffer::CommitRequest&
     const Errc code = failures_.front();
     failures_.pop_front();
     return Error{code, "injected"};
+  }
+  for (const buffer::NewRow& row : request.rows) {
+    const bool is_refused = refused_.count(streams_.at(row.stream_id).name) != 0;
+    if (is_refused && row.kind == buffer::RowKind::batch) return Error{Errc::full, "injected"};
   }
   Commit commit;
   for (const buffer::NewRow& row : request.rows) {

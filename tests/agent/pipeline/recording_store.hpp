@@ -31,6 +31,8 @@ class RecordingStore final : public buffer::Store {
 
   // What a test sets.
   void fail_next(std::vector<Errc> failures);
+  /// From now on a commit with a batch of one of these is answered with `full`.
+  void refuse_batches_of(std::set<std::string> streams);
   void set_nearly_full(bool value);
   void set_pending_trims(bool value);
   void set_open_fails(bool value);
@@ -102,6 +104,7 @@ class RecordingStore final : public buffer::Store {
   std::vector<Commit> commits_;
   std::vector<std::string> offered_;
   std::deque<Errc> failures_;
+  std::set<std::string> refused_;
   std::size_t attempts_ = 0;
   std::atomic<std::uint64_t> group_bytes_{0};
   std::atomic<std::uint64_t> damaged_positions_{0};

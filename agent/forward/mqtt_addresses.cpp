@@ -5,6 +5,9 @@
 
 #include <map>
 #include <mutex>
+#include <string_view>
+
+#include "agent/forward/mqtt_caller.hpp"
 
 namespace penstock::forward::paho {
 namespace {
@@ -48,4 +51,20 @@ extern "C" int getaddrinfo(const char* __restrict name, const char* __restrict s
   }
   const std::string digits = penstock::forward::paho::address_of(name);
   return real(digits.empty() ? name : digits.c_str(), service, hints, result);
+}
+
+/// Paho C 1.3.12 (MQTTProtocol_connect) goes through the proxies of these variables, whatever the
+/// broker and `no_proxy`, unless its options name another one: they cannot say none. All others get
+/// what is there.
+extern "C" char* getenv(const char* name) noexcept {
+  using penstock::forward::paho::are_neighbours;
+  using Function = char*(const char*);
+  static auto* const real = reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, "getenv"));
+  if (real == nullptr) return nullptr;
+  const std::string_view asked(name);
+  if (asked == "http_proxy" || asked == "https_proxy") {
+    static const void* const paho = ::dlsym(RTLD_DEFAULT, "MQTTAsync_connect");
+    if (are_neighbours(__builtin_return_address(0), paho)) return nullptr;
+  }
+  return real(name);
 }

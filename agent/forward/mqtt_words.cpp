@@ -8,6 +8,7 @@
 
 #include "agent/base/log.hpp"
 #include "agent/base/text.hpp"
+#include "agent/forward/mqtt_caller.hpp"
 
 namespace penstock::forward::paho {
 namespace {
@@ -32,14 +33,6 @@ std::string_view text_of(MQTTProperties* properties, MQTTPropertyCodes code) {
   const MQTTProperty* const found = ::MQTTProperties_getProperty(properties, code);
   if (found == nullptr || found->value.data.data == nullptr || found->value.data.len < 0) return {};
   return {found->value.data.data, static_cast<std::size_t>(found->value.data.len)};
-}
-
-/// Whether both are code of one library.
-bool are_neighbours(const void* one, const void* other) {
-  Dl_info first{};
-  Dl_info second{};
-  return ::dladdr(one, &first) != 0 && ::dladdr(other, &second) != 0 &&
-         first.dli_fbase == second.dli_fbase;
 }
 
 }  // namespace

@@ -5,23 +5,40 @@
 namespace penstock::buffer {
 
 void Continuity::begin(const std::vector<StreamStats>& streams) {
-  for (const StreamStats& stream : streams) next_.try_emplace(stream.state.id, stream.first_seq);
+  for (const StreamStats& stream : streams) {
+    next_.try_emplace(stream.state.id, Next{stream.first_seq, pass_});
+  }
 }
 
-std::uint64_t Continuity::missing_before(const RowKey& row) {
-  const auto [next, is_new] = next_.try_emplace(row.stream_id, row.seq);
-  const auto known = missing_.find({row.stream_id, row.seq});
-  std::uint64_t missing = row.seq - std::min(row.seq, next->second);
-  if (known != missing_.end()) missing = known->second;
-  if (missing != 0) missing_[{row.stream_id, row.seq}] = missing;
-  next->second = row.seq + row.count;
-  return missing;
+void Continuity::rewind() { ++pass_; }
+
+void Continuity::note_lost(std::uint32_t stream_id, std::uint64_t first, std::uint64_t end) {
+  if (first == end) return;
+  if (const auto before = lost_.find({stream_id, first}); before != lost_.end()) {
+    first = before->second;
+    lost_.erase(before);
+  }
+  const auto [at, is_new] = lost_.try_emplace({stream_id, end}, first);
+  if (!is_new) at->second = std::min(at->second, first);
+}
+
+std::uint64_t Continuity::missing_before(const RowKey& row, bool is_damaged) {
+  Next& next = next_.try_emplace(row.stream_id, Next{row.seq, pass_}).first->second;
+  std::uint64_t first = std::min(row.seq, next.seq);
+  note_lost(row.stream_id, first, row.seq);
+  // The first one of a new pass: what was missing, or damaged, before it has to be told again.
+  const bool is_back = next.pass != pass_ || row.seq < next.seq;
+  const auto lost = lost_.find({row.stream_id, row.seq});
+  if (is_back && lost != lost_.end()) first = lost->second;
+  next = {row.seq + row.count, pass_};
+  if (is_damaged) note_lost(row.stream_id, row.seq, next.seq);
+  return row.seq - first;
 }
 
 RowKey Continuity::place_of_damaged(const RowKey& row) {
   const auto [place, is_new] = placed_.try_emplace({row.stream_id, row.id}, row);
   const auto next = next_.find(row.stream_id);
-  if (is_new && next != next_.end()) place->second.seq = next->second;
+  if (is_new && next != next_.end()) place->second.seq = next->second.seq;
   place->second.count = 1;
   return place->second;
 }

@@ -104,10 +104,11 @@ struct Counters {
 /// What a stream holds, and what it lost here.
 struct StreamAccount {
   std::uint64_t rows = 0;
-  std::uint64_t bytes = 0;      ///< row_space() of each
-  std::uint64_t first_seq = 0;  ///< of the oldest row; the next number if there is none
-  std::uint64_t dropped = 0;    ///< events, for want of room
-  std::uint64_t expired = 0;    ///< events, by age
+  std::uint64_t bytes = 0;  ///< row_space() of each
+  std::uint64_t first_seq =
+      0;                      ///< of the oldest row; without one, where those ended that were taken
+  std::uint64_t dropped = 0;  ///< events, for want of room
+  std::uint64_t expired = 0;  ///< events, by age
   bool operator==(const StreamAccount&) const = default;
 };
 

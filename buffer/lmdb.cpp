@@ -206,11 +206,15 @@ Result<void> Cursor::erase() {
   // After other writes its views may be those of a page that is gone.
   PENSTOCK_TRY_ASSIGN(const bool is_there, move(MDB_GET_CURRENT));
   if (!is_there) return env_->damage("an entry is gone");
-  // A page that is in memory already was looked at when it came there.
-  PENSTOCK_TRY(env_->is_mapped(key_.data()) ? check_page() : check_entry());
+  PENSTOCK_TRY(check());
   const int code = mdb_cursor_del(cursor_.get(), 0);
   if (code != 0) return env_->error("delete", code);
   return {};
+}
+
+Result<void> Cursor::check() {
+  // A page that is in memory already was looked at when it came there.
+  return env_->is_mapped(key_.data()) ? check_page() : check_entry();
 }
 
 Env::~Env() { mdb_env_close(env_); }

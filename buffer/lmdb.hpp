@@ -79,8 +79,12 @@ class Cursor {
   Result<bool> previous();
   /// The first entry whose key is not below `key`.
   Result<bool> seek(std::string_view key);
-  /// Removes the present entry. corrupt: LMDB would free more or less than it takes.
+  /// Removes the present entry. corrupt: as check().
   Result<void> erase();
+  /// Whether the present entry is what LMDB believes of it, so that it can be read whole and
+  /// erased. corrupt: it is not; LMDB would free more or less than the entry takes. Not after other
+  /// writes.
+  Result<void> check();
   /// Whether the page that the present entry is in is laid out as it must be, and the entry too.
   /// corrupt: it is not. Only for a page of the file, not one that a transaction has changed.
   Result<void> check_page();

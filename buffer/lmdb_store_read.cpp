@@ -235,7 +235,7 @@ Result<std::vector<StreamStats>> LmdbStore::stream_stats() const {
     all.push_back({stream.name,
                    {stream.id, stream.stored.next_seq, stream.stored.priority},
                    account.rows,
-                   account.rows == 0 ? stream.stored.next_seq : account.first_seq,
+                   account.first_seq,
                    account.bytes,
                    account.dropped,
                    account.expired});

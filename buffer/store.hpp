@@ -151,7 +151,9 @@ struct StreamStats {
   std::string name;
   StreamState state;
   std::uint64_t rows = 0;
-  std::uint64_t first_seq = 0;       ///< of the oldest stored row; = next_seq if none
+  /// The first number that is not yet forwarded: that of the oldest stored row, or next_seq. Below
+  /// these where damage took a row out and nothing behind it was forwarded.
+  std::uint64_t first_seq = 0;
   std::uint64_t bytes = 0;           ///< that its rows take in the file
   std::uint64_t dropped_events = 0;  ///< for want of room, since the epoch began
   std::uint64_t expired_events = 0;  ///< by age, since the epoch began
@@ -262,8 +264,8 @@ class Store {
   virtual void pin(std::uint64_t generation, Priority priority, std::uint64_t id) = 0;
 
   /// Batches become loss records with the reason `purged`, in one transaction; those that are gone
-  /// or were handed over stay as they are. unavailable: nothing changed, or the disk refused and
-  /// the outcome is to be read. Thread: any.
+  /// or were handed over stay as they are, and damaged ones go without: what they had is missing.
+  /// unavailable: nothing changed, or the disk refused and the outcome is to be read. Thread: any.
   virtual Result<PurgeReport> purge(std::uint64_t generation, std::span<const RowPlace> rows) {
     static_cast<void>(generation);
     static_cast<void>(rows);

@@ -13,6 +13,11 @@ std::uint64_t changed(std::uint64_t value, std::int64_t by) {
 
 }  // namespace
 
+bool is_within(const RowKey& key, const Stream& stream) {
+  const std::uint64_t end = stream.next.next_seq;
+  return key.count <= end && key.seq <= end - key.count;
+}
+
 std::string_view group_name_of(std::string_view stream) {
   return stream.substr(0, stream.find('/'));
 }

@@ -39,6 +39,9 @@ struct Stream {
   bool is_touched = false;
 };
 
+/// Whether the stream has given these numbers.
+bool is_within(const RowKey& key, const Stream& stream);
+
 std::string_view group_name_of(std::string_view stream);
 
 /// Thread: inside the store's turn; name_of() any.

@@ -92,7 +92,7 @@ Result<void> Transaction::append_row(const PackedRow& packed) {
   Stream* stream = streams_.find(row.stream_id);
   PENSTOCK_ASSERT(stream != nullptr && row.seq == stream->next.next_seq);
   streams_.touch(*stream);
-  if (stream->next.account.rows == 0) stream->next.account.first_seq = row.seq;
+  stream->next.next_seq = row.seq + row.count;
   const Priority priority = stream->next.priority;
   const Table table = table_of(priority);
   PENSTOCK_TRY_ASSIGN(const bool is_parked, goes_to_parked(*stream));
@@ -116,7 +116,6 @@ Result<void> Transaction::append_row(const PackedRow& packed) {
                {0, true, packed.raw_size, 0, times_.buffer_us});
     events_of(priority) += row.count;
   }
-  stream->next.next_seq = row.seq + row.count;
   stream->next.last_id = key.id;
   return {};
 }

@@ -115,8 +115,15 @@ class Transaction {
   Result<void> pass_loss(Priority priority, const RowKey& key, std::string_view value,
                          Stream& stream);
   Result<bool> expire_next(Priority priority, std::uint64_t max_age_us, std::uint64_t& next_us);
-  Result<void> replace_by_loss(Priority priority, const RowKey& key, std::size_t value_size,
-                               Stream& stream, LossReason reason);
+  /// A loss row takes the place of the batch at the cursor, which is whole.
+  Result<void> replace_by_loss(Priority priority, Cursor& cursor, const RowKey& key, Stream& stream,
+                               LossReason reason);
+  /// Whether the row at the cursor is what was stored: a loss row made of a damaged key would tell
+  /// of other numbers.
+  Result<bool> is_whole(Table table, Cursor& cursor, const DecodedKey& row, const Stream& stream);
+  /// Takes the row at the cursor out. What it had is told as missing before the next row of its
+  /// stream.
+  Result<void> take_out_damaged(Cursor& cursor, const DecodedKey& row);
   void count_loss(Stream& stream, const RowKey& key, LossReason reason);
   /// Turns a new batch of this policy into a loss: of the class, of the group (nullptr: any).
   bool turn_into_loss(std::span<PackedRow> rows, WhenFull policy, std::optional<Priority> priority,
@@ -135,7 +142,7 @@ class Transaction {
   bool must_move(const RowKey& key);
   /// false: it stays for a later commit.
   Result<bool> move_row(Priority priority, const DecodedKey& row, std::string_view value);
-  void drop_damaged(const DecodedKey& row, std::size_t value_size);
+  void forget_damaged(const DecodedKey& row, std::size_t value_size);
   Result<void> trim_parked(std::size_t& rows_left);
   Result<void> store_refusals();
   Result<bool> goes_to_parked(const Stream& stream);
@@ -144,10 +151,11 @@ class Transaction {
   Result<bool> drop_oldest_parked(Priority priority, const Group* group);
   Result<std::optional<RowKey>> oldest_parked_batch(const ParkedStream& parked);
   Result<bool> expire_parked(std::uint64_t max_age_us, std::uint64_t& next_us);
-  Result<void> lose_parked(const RowKey& key, LossReason reason);
+  Result<void> lose_parked(Cursor& cursor, const RowKey& key, Stream& stream, LossReason reason);
   /// Takes the parked loss rows behind `pinned` that `key`, a loss of the same kind, continues.
   Result<void> merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key);
-  Result<void> put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code);
+  Result<void> put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code,
+                               Stream& stream);
   void uncount(const DecodedKey& row);
   /// The account of a row that becomes, or became, a loss row.
   void count_row(std::uint32_t stream_id, std::int64_t rows, std::size_t value_size);

@@ -41,7 +41,7 @@ Result<bool> Transaction::move_row(Priority priority, const DecodedKey& row,
   if (!whole) {
     // Its key may be damaged too: in the table it could come after rows that followed it. What it
     // had is told as missing before the next row of its stream.
-    drop_damaged(row, copy.size());
+    forget_damaged(row, copy.size());
     return true;
   }
   moved_bytes_ += copy.size();
@@ -51,10 +51,10 @@ Result<bool> Transaction::move_row(Priority priority, const DecodedKey& row,
   return true;
 }
 
-void Transaction::drop_damaged(const DecodedKey& row, std::size_t value_size) {
-  uncount(row);
+void Transaction::forget_damaged(const DecodedKey& row, std::size_t value_size) {
   Stream* stream = streams_.find(row.key.stream_id);
   if (stream == nullptr) return;
+  if (is_within(row.key, *stream)) uncount(row);
   streams_.add_rows(*stream, -1, -static_cast<std::int64_t>(row_space(value_size, page_size_)));
 }
 
@@ -103,19 +103,27 @@ Result<void> Transaction::store_refusals() {
       const auto row = found ? decode_parked_key(cursor.key()) : std::nullopt;
       if (!row || row->key.stream_id != parked.stream_id || row->key.id != refusal.id) continue;
       refusal.is_stored = true;
-      if (row->kind != RowKind::batch) continue;
+      Stream* stream = streams_.find(parked.stream_id);
+      if (row->kind != RowKind::batch || stream == nullptr) continue;
+      PENSTOCK_TRY_ASSIGN(const bool is_sound, is_whole(Table::parked, cursor, *row, *stream));
+      if (!is_sound) {
+        PENSTOCK_TRY(take_out_damaged(cursor, *row));
+        continue;
+      }
       count_row(row->key.stream_id, -1, cursor.value().size());
       uncount(*row);
       PENSTOCK_TRY(cursor.erase());
       PENSTOCK_TRY(put_parked_loss(
           row->key, {static_cast<std::uint8_t>(LossReason::refused), true, times_.wall_us},
-          refusal.code));
+          refusal.code, *stream));
     }
   }
   return {};
 }
 
-Result<void> Transaction::put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code) {
+Result<void> Transaction::put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code,
+                                          Stream& stream) {
+  PENSTOCK_ASSERT(is_within(key, stream));
   const RowKeyBytes bytes = encode_parked_key(key, RowKind::loss);
   PENSTOCK_TRY_ASSIGN(char* out, txn_.put_reserved(Table::parked, view(bytes), row_overhead));
   RowTail tail{loss.reason, loss.is_exact, 0, loss.time_unix_us, times_.buffer_us};
@@ -153,7 +161,7 @@ Result<void> Transaction::append_parked(const PackedRow& packed, const RowKey& k
     if (stream.next.last_id > pinned) {
       PENSTOCK_TRY(merge_parked(stream.next.last_id - 1, loss, merged));
     }
-    return put_parked_loss(merged, loss, 0);
+    return put_parked_loss(merged, loss, 0, stream);
   }
   const RowKeyBytes bytes = encode_parked_key(key, RowKind::batch);
   const std::size_t value_size = packed.content.size() + row_overhead;
@@ -177,7 +185,16 @@ Result<bool> Transaction::drop_oldest_parked(Priority priority, const Group* gro
     if (key && (!oldest || key->id < oldest->id)) oldest = key;
   }
   if (!oldest) return false;
-  PENSTOCK_TRY(lose_parked(*oldest, LossReason::buffer_full));
+  Stream& stream = *streams_.find(oldest->stream_id);
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
+  PENSTOCK_TRY(cursor.seek(view(encode_parked_key(*oldest, RowKind::batch))));
+  const DecodedKey row{*oldest, RowKind::batch};
+  PENSTOCK_TRY_ASSIGN(const bool is_sound, is_whole(Table::parked, cursor, row, stream));
+  if (is_sound) {
+    PENSTOCK_TRY(lose_parked(cursor, *oldest, stream, LossReason::buffer_full));
+  } else {
+    PENSTOCK_TRY(take_out_damaged(cursor, row));
+  }
   return true;
 }
 
@@ -185,18 +202,19 @@ Result<bool> Transaction::expire_parked(std::uint64_t max_age_us, std::uint64_t&
   for (const ParkedStream& parked : parked_) {
     PENSTOCK_TRY_ASSIGN(const auto key, oldest_parked_batch(parked));
     if (!key) continue;
-    const RowKeyBytes bytes = encode_parked_key(*key, RowKind::batch);
-    PENSTOCK_TRY_ASSIGN(const auto value, txn_.get(Table::parked, view(bytes)));
-    const auto row = value ? decode_row(epoch_, Table::parked, view(bytes), RowKind::batch, *value)
-                           : std::nullopt;
+    Stream* stream = streams_.find(key->stream_id);
+    PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
+    PENSTOCK_TRY(cursor.seek(view(encode_parked_key(*key, RowKind::batch))));
+    const auto row =
+        decode_row(epoch_, Table::parked, cursor.key(), RowKind::batch, cursor.value());
     // Damage is told when the row is read.
-    if (!row) continue;
+    if (!row || stream == nullptr || !is_within(*key, *stream)) continue;
     const std::uint64_t end_us = row->tail.buffer_time_us + max_age_us;
     if (end_us > times_.buffer_us) {
       next_us = std::min(next_us, end_us);
       continue;
     }
-    PENSTOCK_TRY(lose_parked(*key, LossReason::expired));
+    PENSTOCK_TRY(lose_parked(cursor, *key, *stream, LossReason::expired));
     return true;
   }
   return false;
@@ -214,20 +232,19 @@ Result<std::optional<RowKey>> Transaction::oldest_parked_batch(const ParkedStrea
   return std::optional<RowKey>();
 }
 
-/// The row becomes a loss record, one with its predecessor if that is of the same kind.
-Result<void> Transaction::lose_parked(const RowKey& key, LossReason reason) {
+/// The row at the cursor becomes a loss record, one with its predecessor if that is of the same
+/// kind.
+Result<void> Transaction::lose_parked(Cursor& cursor, const RowKey& key, Stream& stream,
+                                      LossReason reason) {
   const Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
-  const RowKeyBytes bytes = encode_parked_key(key, RowKind::batch);
-  PENSTOCK_TRY_ASSIGN(const auto value, txn_.get(Table::parked, view(bytes)));
-  const std::size_t value_size = value ? value->size() : 0;
-  PENSTOCK_TRY(txn_.erase(Table::parked, view(bytes)));
-  count_row(key.stream_id, -1, value_size);
+  count_row(key.stream_id, -1, cursor.value().size());
+  PENSTOCK_TRY(cursor.erase());
   uncount({key, RowKind::batch});
-  if (Stream* stream = streams_.find(key.stream_id)) count_loss(*stream, key, reason);
+  count_loss(stream, key, reason);
   RowKey merged = key;
   const ParkedStream* parked = parked_of(key.stream_id);
   PENSTOCK_TRY(merge_parked(parked == nullptr ? 0 : parked->pinned, loss, merged));
-  return put_parked_loss(merged, loss, 0);
+  return put_parked_loss(merged, loss, 0, stream);
 }
 
 Result<void> Transaction::merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key) {

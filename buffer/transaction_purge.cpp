@@ -20,16 +20,22 @@ Result<PurgeReport> Transaction::purge(std::span<const RowPlace> rows) {
     if (place.key.id <= handed_over) continue;
     const RowKeyBytes key = place.is_parked ? encode_parked_key(place.key, RowKind::batch)
                                             : encode_row_key(place.key, RowKind::batch);
-    PENSTOCK_TRY_ASSIGN(const auto value, txn_.get(table, view(key)));
-    if (!value) continue;
-    if (place.is_parked) {
-      PENSTOCK_TRY(lose_parked(place.key, LossReason::purged));
-    } else {
-      PENSTOCK_TRY(
-          replace_by_loss(place.priority, place.key, value->size(), *stream, LossReason::purged));
-    }
+    PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, table));
+    PENSTOCK_TRY_ASSIGN(const bool found, cursor.seek(view(key)));
+    if (!found || cursor.key() != view(key)) continue;
     ++report.rows;
+    const DecodedKey row{place.key, RowKind::batch};
+    PENSTOCK_TRY_ASSIGN(const bool is_sound, is_whole(table, cursor, row, *stream));
+    if (!is_sound) {
+      PENSTOCK_TRY(take_out_damaged(cursor, row));
+      continue;
+    }
     report.events += place.key.count;
+    if (place.is_parked) {
+      PENSTOCK_TRY(lose_parked(cursor, place.key, *stream, LossReason::purged));
+    } else {
+      PENSTOCK_TRY(replace_by_loss(place.priority, cursor, place.key, *stream, LossReason::purged));
+    }
   }
   return report;
 }

@@ -132,8 +132,12 @@ Result<bool> Transaction::drop_oldest_of(Priority priority, Group* group) {
     const bool may_drop =
         stream->when_full == WhenFull::drop_oldest && (group == nullptr || stream->group == group);
     if (may_drop && row->kind == RowKind::batch) {
-      PENSTOCK_TRY(replace_by_loss(priority, row->key, cursor.value().size(), *stream,
-                                   LossReason::buffer_full));
+      PENSTOCK_TRY_ASSIGN(const bool is_sound, is_whole(table_of(priority), cursor, *row, *stream));
+      if (is_sound) {
+        PENSTOCK_TRY(replace_by_loss(priority, cursor, row->key, *stream, LossReason::buffer_full));
+      } else {
+        PENSTOCK_TRY(take_out_damaged(cursor, *row));
+      }
       return true;
     }
     if (may_drop) {
@@ -169,9 +173,10 @@ Result<bool> Transaction::expire_next(Priority priority, std::uint64_t max_age_u
   while (found) {
     const auto row = decode_row_key(cursor.key());
     Stream* stream = row ? streams_.find(row->key.stream_id) : nullptr;
-    const auto stored = stream == nullptr ? std::nullopt
-                                          : decode_row(epoch_, table_of(priority), cursor.key(),
-                                                       row->kind, cursor.value());
+    const bool can_be = stream != nullptr && is_within(row->key, *stream);
+    const auto stored =
+        can_be ? decode_row(epoch_, table_of(priority), cursor.key(), row->kind, cursor.value())
+               : std::nullopt;
     if (!stored) {
       // Damage is told when the row is read.
       PENSTOCK_TRY_ASSIGN(found, cursor.next());
@@ -184,8 +189,7 @@ Result<bool> Transaction::expire_next(Priority priority, std::uint64_t max_age_u
         return false;
       }
       marks.aged = row->key.id;
-      PENSTOCK_TRY(
-          replace_by_loss(priority, row->key, cursor.value().size(), *stream, LossReason::expired));
+      PENSTOCK_TRY(replace_by_loss(priority, cursor, row->key, *stream, LossReason::expired));
       return true;
     }
     marks.aged = row->key.id;
@@ -204,10 +208,24 @@ void Transaction::count_loss(Stream& stream, const RowKey& key, LossReason reaso
   (has_expired ? stream.next.account.expired : stream.next.account.dropped) += key.count;
 }
 
-Result<void> Transaction::replace_by_loss(Priority priority, const RowKey& key,
-                                          std::size_t value_size, Stream& stream,
-                                          LossReason reason) {
-  PENSTOCK_TRY(txn_.erase(table_of(priority), view(encode_row_key(key, RowKind::batch))));
+Result<bool> Transaction::is_whole(Table table, Cursor& cursor, const DecodedKey& row,
+                                   const Stream& stream) {
+  PENSTOCK_TRY(cursor.check());
+  return is_within(row.key, stream) &&
+         decode_row(epoch_, table, cursor.key(), row.kind, cursor.value()).has_value();
+}
+
+Result<void> Transaction::take_out_damaged(Cursor& cursor, const DecodedKey& row) {
+  const std::size_t value_size = cursor.value().size();
+  PENSTOCK_TRY(cursor.erase());
+  forget_damaged(row, value_size);
+  return {};
+}
+
+Result<void> Transaction::replace_by_loss(Priority priority, Cursor& cursor, const RowKey& key,
+                                          Stream& stream, LossReason reason) {
+  const std::size_t value_size = cursor.value().size();
+  PENSTOCK_TRY(cursor.erase());
   streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(value_size, page_size_)));
   events_of(priority) -= std::min<std::uint64_t>(events_of(priority), key.count);
   count_loss(stream, key, reason);
@@ -225,7 +243,7 @@ Result<void> Transaction::pass_loss(Priority priority, const RowKey& key, std::s
   const Table table = table_of(priority);
   const RowKeyBytes old = encode_row_key(key, RowKind::loss);
   const auto row = decode_row(epoch_, table, view(old), RowKind::loss, value);
-  if (!row) return {};
+  if (!row || !is_within(key, stream)) return {};
   const Loss loss{row->tail.loss_reason, row->tail.loss_is_exact, row->tail.time_unix_us};
   RowKey merged = key;
   PENSTOCK_TRY(merge(priority, before, loss, merged, stream));
@@ -258,6 +276,7 @@ Result<void> Transaction::merge(Priority priority, std::uint64_t id, const Loss&
 
 Result<void> Transaction::put_loss(Priority priority, const RowKey& key, const Loss& loss,
                                    Stream& stream) {
+  PENSTOCK_ASSERT(is_within(key, stream));
   const Table table = table_of(priority);
   const RowKeyBytes bytes = encode_row_key(key, RowKind::loss);
   PENSTOCK_TRY_ASSIGN(char* out, txn_.put_reserved(table, view(bytes), row_overhead));

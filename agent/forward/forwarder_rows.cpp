@@ -80,6 +80,7 @@ void Forwarder::perform(const FetchParked& action) {
 }
 
 void Forwarder::perform(const DropFetched& action) {
+  continuity_.rewind();
   for (std::size_t i = 0; i < fetched_.size(); ++i) {
     fetched_[i].clear();
     if (!action.keeps_pins) store_.pin(generation_, static_cast<buffer::Priority>(i), 0);
@@ -113,7 +114,7 @@ void Forwarder::perform(const Encode& action) {
   Limits limits = limits_;
   limits.split_bytes = action.split_bytes;
   limits.packet_bytes_max = action.packet_bytes_max;
-  const std::uint64_t missing = continuity_.missing_before(row.key);
+  const std::uint64_t missing = continuity_.missing_before(row.key, row.is_damaged);
   EncodedRow encoded = encoder_.encode(row, stream, limits, clock_.wall_us());
   if (missing != 0) add_missing(row.key, stream, missing, encoded);
   if (encoded.is_damaged || encoded.refused_events != 0) {

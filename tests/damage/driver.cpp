@@ -52,7 +52,7 @@ void damage(std::string& bytes, const Case& what) {
 }
 
 /// How the process ended: its outcome, or 128 and its signal.
-int live_apart(const fs::path& directory, const Scene& scene) {
+int live_apart(const fs::path& directory, const Scene& scene, Use use) {
   const pid_t child = ::fork();
   if (child == 0) {
     const rlimit no_core = {0, 0};
@@ -61,7 +61,7 @@ int live_apart(const fs::path& directory, const Scene& scene) {
     ::setrlimit(RLIMIT_CORE, &no_core);
     ::setrlimit(RLIMIT_CPU, &processor);
     ::setrlimit(RLIMIT_DATA, &memory);
-    ::_exit(static_cast<int>(live(directory, scene)));
+    ::_exit(static_cast<int>(live(directory, scene, use)));
   }
   int status = 0;
   ::waitpid(child, &status, 0);
@@ -70,7 +70,8 @@ int live_apart(const fs::path& directory, const Scene& scene) {
 
 class Driver {
  public:
-  Driver(fs::path folder, unsigned rounds, bool is_clean) : folder_(std::move(folder)) {
+  Driver(fs::path folder, unsigned rounds, bool is_clean, Use use)
+      : folder_(std::move(folder)), use_(use) {
     fs::remove_all(folder_);
     scene_ = make_scene(folder_ / "made", rounds, is_clean);
     sound_ = read_file(folder_ / "made" / "buffer.mdb");
@@ -87,7 +88,7 @@ class Driver {
     int end = 0;
     int crashes = 0;
     for (int life = 0; life < lives_max; ++life) {
-      end = live_apart(used, scene_);
+      end = live_apart(used, scene_, use_);
       if (end < 128 && end != static_cast<int>(Outcome::again)) break;
       if (end >= 128) ++crashes;
     }
@@ -119,6 +120,7 @@ class Driver {
   }
 
   fs::path folder_;
+  Use use_;
   Scene scene_;
   std::string sound_;
   std::array<unsigned, 32> outcomes_ = {};
@@ -139,10 +141,11 @@ int run(char** arguments) {
   const unsigned own_bit = has_bit ? static_cast<unsigned>(kind[4] - '0') : 0;
   if (has_bit) kind.resize(4);
   Driver driver(arguments[1], static_cast<unsigned>(number(arguments[3])),
-                std::string_view(arguments[4]) == "clean");
-  const std::size_t seed = number(arguments[5]);
-  const std::size_t cases = number(arguments[6]);
-  const std::size_t step = number(arguments[7]);  // 0: at random
+                std::string_view(arguments[4]) == "clean",
+                std::string_view(arguments[5]) == "limit" ? Use::limit : Use::read);
+  const std::size_t seed = number(arguments[6]);
+  const std::size_t cases = number(arguments[7]);
+  const std::size_t step = number(arguments[8]);  // 0: at random
   std::mt19937_64 random(seed);
   bool is_right = true;
   for (std::size_t i = 0; i < cases; ++i) {
@@ -159,10 +162,10 @@ int run(char** arguments) {
 }  // namespace penstock::tests::damage
 
 int main(int count, char** arguments) {
-  if (count != 8) {
+  if (count != 9) {
     std::fprintf(stderr,
-                 "usage: damage_driver FOLDER flip[BIT]|zero|cut ROUNDS clean|unclean SEED|FROM "
-                 "CASES STEP\n");
+                 "usage: damage_driver FOLDER flip[BIT]|zero|cut ROUNDS clean|unclean read|limit "
+                 "SEED|FROM CASES STEP\n");
     return 64;
   }
   return penstock::tests::damage::run(arguments);

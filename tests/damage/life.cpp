@@ -18,6 +18,7 @@ using buffer::Priority;
 
 constexpr Priority classes[] = {Priority::high, Priority::normal, Priority::low};
 constexpr std::size_t bytes_per_read = 256 << 10;
+constexpr std::size_t all_bytes = std::size_t{1} << 40;
 constexpr std::string_view newer = "newer";
 
 std::string newer_content(std::uint64_t seq) { return noise(3'000, seq); }
@@ -47,6 +48,37 @@ class Life {
       if (stored.ok() && *stored && **stored != bytes && **stored != newer) {
         return say("a position is wrong: " + part);
       }
+    }
+    return true;
+  }
+
+  /// Purges some rows of each class and parked stream, then drops the oldest of each group. false:
+  /// something is wrong, and was said.
+  bool limit() {
+    std::vector<buffer::RowPlace> places;
+    const auto choose = [&](const Result<std::vector<buffer::Row>>& rows) {
+      if (!rows.ok()) return;
+      for (std::size_t i = 0; i < rows->size(); i += 3) {
+        const buffer::Row& row = (*rows)[i];
+        if (row.kind == buffer::RowKind::batch)
+          places.push_back({row.priority, row.is_parked, row.key});
+      }
+    };
+    for (const Priority priority : classes) choose(store_.peek_after(priority, 0, all_bytes));
+    for (const std::uint32_t stream : store_.parking()->streams()) {
+      choose(store_.parking()->peek_after(stream, 0, all_bytes));
+    }
+    // What the damage refuses here is met again below.
+    static_cast<void>(store_.purge(store_.generation(), places).ok());
+    for (const auto& [name, stream] : scene_.streams) {
+      const std::string group = name.substr(0, name.find('/'));
+      store_.set_policy(group, {stream.priority, buffer::WhenFull::drop_oldest,
+                                store_.group_bytes(group) * 3 / 4});
+      auto state = store_.open_stream(name, stream.priority, buffer::WhenFull::drop_oldest);
+      if (!state.ok()) return say(state.error().text);
+      Request request;
+      request.batch(*state, 1, newer_content(state->next_seq));
+      if (!commit(request.request())) return is_damaged_;
     }
     return true;
   }
@@ -160,7 +192,7 @@ class Life {
   bool take(const buffer::Row& row) {
     const std::string name = store_.stream_name(row.key.stream_id);
     const auto stream = scene_.streams.find(name);
-    if (const std::uint64_t missing = continuity_.missing_before(row.key)) {
+    if (const std::uint64_t missing = continuity_.missing_before(row.key, row.is_damaged)) {
       has_losses_ = true;
       seen_[name].push_back({row.key.seq - missing, row.key.seq});
     }
@@ -170,6 +202,7 @@ class Life {
       return true;
     }
     if (stream == scene_.streams.end()) return say("a row of a stream that is none");
+    if (row.kind == buffer::RowKind::loss) return take_loss(row, name, stream->second);
     if (row.key.seq >= stream->second.next_seq || store_.epoch() != scene_.epoch) {
       // Of a process before this one.
       const auto content = buffer::content_of(row);
@@ -179,12 +212,28 @@ class Life {
     const auto made = stream->second.rows.find(row.key.seq);
     const bool is_made = made != stream->second.rows.end() && made->second.count == row.key.count;
     const auto content = buffer::content_of(row);
-    const bool is_loss = row.kind == buffer::RowKind::loss;
-    if (!is_made || is_loss != made->second.content.empty())
-      return say("a row that was not stored: " + name);
-    if (!is_loss && (!content.ok() || *content != made->second.content))
-      return say("wrong data: " + name);
+    if (!is_made || made->second.content.empty()) return say("a row that was not stored: " + name);
+    if (!content.ok() || *content != made->second.content) return say("wrong data: " + name);
     seen_[name].push_back({row.key.seq, row.key.seq + row.key.count});
+    return true;
+  }
+
+  /// One that was stored, or that rows became: it covers whole ones.
+  bool take_loss(const buffer::Row& row, const std::string& name, const Stream& stream) {
+    const std::uint64_t end = row.key.seq + row.key.count;
+    const bool is_here = store_.epoch() == scene_.epoch;
+    const auto is_bound = [&](std::uint64_t seq) {
+      return seq >= stream.next_seq || stream.rows.count(seq) != 0 || seq == first_[name];
+    };
+    const auto stats = store_.stream_stats();
+    if (!stats.ok()) return say(stats.error().text);
+    const auto own = std::find_if(stats->begin(), stats->end(),
+                                  [&](const auto& one) { return one.name == name; });
+    const bool is_given = own != stats->end() && end <= own->state.next_seq;
+    if (!is_given || (is_here && !(is_bound(row.key.seq) && is_bound(end)))) {
+      return say("a loss of other numbers: " + name);
+    }
+    seen_[name].push_back({row.key.seq, end});
     return true;
   }
 
@@ -213,7 +262,7 @@ class Life {
 
 }  // namespace
 
-Outcome live(const std::filesystem::path& directory, const Scene& scene) {
+Outcome live(const std::filesystem::path& directory, const Scene& scene, Use use) {
   if (!buffer::mark_crashes_in(directory).ok()) return Outcome::wrong;
   buffer::OpenReport report;
   auto store = buffer::Store::open(options_for(directory), report);
@@ -224,6 +273,7 @@ Outcome live(const std::filesystem::path& directory, const Scene& scene) {
   Life life(**store, scene);
   const bool is_new = (*store)->epoch() != scene.epoch;
   if (!life.check_positions()) return Outcome::wrong;
+  if (use == Use::limit && !life.limit()) return Outcome::wrong;
   const bool is_right = life.read_all() && life.store_more() && life.read_all();
   if (life.is_damaged()) return Outcome::again;
   if (!is_right) return Outcome::wrong;

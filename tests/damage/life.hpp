@@ -16,7 +16,12 @@ enum class Outcome : int {
   wrong = 20,    ///< wrong data, or numbers used twice
 };
 
+enum class Use {
+  read,   ///< all of it goes as it is
+  limit,  ///< rows are purged and dropped before
+};
+
 /// Opens, reads and acknowledges all, stores more, closes. Says on stderr what is wrong.
-Outcome live(const std::filesystem::path& directory, const Scene& scene);
+Outcome live(const std::filesystem::path& directory, const Scene& scene, Use use);
 
 }  // namespace penstock::tests::damage

@@ -45,6 +45,7 @@ class LmdbStore final : public Store, private Parking {
   Result<StreamState> open_stream(std::string_view name, Priority priority,
                                   WhenFull when_full) override;
   std::string stream_name(std::uint32_t stream_id) const override;
+  bool has_stream(std::string_view name) const override { return streams_.has(name); }
   void set_policy(std::string_view group, const GroupPolicy& policy) override;
   std::uint64_t group_bytes(std::string_view group) const override;
   Result<std::optional<std::string>> position(std::string_view owner,

@@ -209,6 +209,8 @@ class Store {
   virtual Result<StreamState> open_stream(std::string_view name, Priority priority,
                                           WhenFull when_full) = 0;
   virtual std::string stream_name(std::uint32_t stream_id) const = 0;  ///< "" = unknown
+  /// Whether there is one of this name; never waits for a commit. Thread: any.
+  virtual bool has_stream(std::string_view name) const = 0;
   /// Sets how a group is kept, for all its streams that are known, so that rows of an earlier run
   /// can be dropped before their streams are opened again. Thread: any.
   virtual void set_policy(std::string_view group, const GroupPolicy& policy) = 0;

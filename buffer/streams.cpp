@@ -68,8 +68,8 @@ Stream& Streams::insert(std::uint32_t id, std::string_view name) {
   {
     const std::lock_guard guard(mutex_);
     by_id_.emplace(id, std::move(made));
+    by_name_.emplace(stream.name, &stream);
   }
-  by_name_.emplace(stream.name, &stream);
   next_id_ = std::max(next_id_, id + 1);
   return stream;
 }
@@ -84,6 +84,11 @@ std::string Streams::name_of(std::uint32_t id) const {
   const std::lock_guard guard(mutex_);
   const auto found = by_id_.find(id);
   return found == by_id_.end() ? std::string() : found->second->name;
+}
+
+bool Streams::has(std::string_view name) const {
+  const std::lock_guard guard(mutex_);
+  return by_name_.count(name) != 0;
 }
 
 void Streams::load(const std::vector<std::pair<std::uint32_t, StreamRecord>>& records) {

@@ -44,7 +44,7 @@ bool is_within(const RowKey& key, const Stream& stream);
 
 std::string_view group_name_of(std::string_view stream);
 
-/// Thread: inside the store's turn; name_of() any.
+/// Thread: inside the store's turn; name_of() and has() any.
 class Streams {
  public:
   /// nullptr: unknown.
@@ -52,6 +52,7 @@ class Streams {
   Stream* find(std::uint32_t id);
   Stream& add(std::string_view name, Priority priority);
   std::string name_of(std::uint32_t id) const;
+  bool has(std::string_view name) const;
   std::size_t size() const { return by_id_.size(); }
   Group& group(std::string_view name);  ///< made if it is new
   const Group* find_group(std::string_view name) const;
@@ -78,7 +79,7 @@ class Streams {
  private:
   Stream& insert(std::uint32_t id, std::string_view name);
 
-  mutable std::mutex mutex_;  // guards: by_id_ against name_of()
+  mutable std::mutex mutex_;  // guards: by_id_ and by_name_ against name_of() and has()
   std::unordered_map<std::uint32_t, std::unique_ptr<Stream>> by_id_;
   std::unordered_map<std::string_view, Stream*> by_name_;                // views of Stream::name
   std::unordered_map<std::string_view, std::unique_ptr<Group>> groups_;  // views of Group::name

@@ -1,6 +1,7 @@
 // AgentConfig: the whole configuration as plain values, and the loader that makes it from files.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -92,6 +93,12 @@ struct UpstreamSettings {
   bool password_is_user = false;       ///< it is sent as the user name, and no password
   std::uint64_t packet_bytes_max = 0;  ///< 0: what the broker tells
 };
+
+/// How many streams a buffer of this size may have: a stream leaves a record for ever, of 280 bytes
+/// with the longest names. So they take an eighth of it or little more.
+inline std::uint32_t streams_max_of(std::uint64_t max_size) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(max_size / 2048, UINT32_MAX));
+}
 
 struct ConnectorEntry {
   std::string name;

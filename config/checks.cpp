@@ -117,6 +117,16 @@ void Checks::check_share(const Section& section, std::uint64_t max_size) {
   }
 }
 
+void Checks::check_streams(const Section& section, std::uint32_t streams_max) {
+  if (!is_good(section, "max_streams") || !section.has_written("max_streams")) return;
+  if (section.integer("max_streams") <= std::int64_t{streams_max}) return;
+  warn(code::without_effect, section, "max_streams",
+       fmt::format("\"max_streams\" has no effect beyond {}: more would fill the buffer with their "
+                   "records, which stay",
+                   streams_max),
+       "raise buffer.max_size: it takes 2KiB of it for each stream");
+}
+
 void Checks::check_buffer(const Section& buffer) {
   if (is_good(buffer, "max_size")) check_share(buffer, buffer.size("max_size"));
   const Section commit = buffer.section("commit");

@@ -25,6 +25,8 @@ class Checks {
   void check_tags(const Section& section);
   /// max_share of the section, which has one; at least what a commit of small batches takes.
   void check_share(const Section& section, std::uint64_t max_size);
+  /// max_streams of the section: streams_max is what the buffer has room for.
+  void check_streams(const Section& section, std::uint32_t streams_max);
   void check_buffer(const Section& buffer);
   /// `id`: the device's, which is part of topics.
   void check_upstream(const Section& upstream, std::string_view id);

@@ -229,6 +229,7 @@ class Loader {
           SectionMaker::make(root_, &entry, connector_common_options(), path, &diagnostics_);
       checks.check_tags(common);
       checks.check_share(common, config.buffer.max_size);
+      checks.check_streams(common, streams_max_of(config.buffer.max_size));
       if (type == nullptr) continue;
       config.connectors.push_back(
           {entry.key, common.text("type"), common.text_map("tags"),

@@ -308,8 +308,8 @@ constexpr Option common_options[] = {
      .example = "{line: \"2\"}"},
     {.name = "max_streams",
      .type = OptionType::integer,
-     .doc = "Streams of its own; further parts share the connector's stream and carry the member "
-            "`part`",
+     .doc = "Streams of its own, those of earlier runs too; further parts share the connector's "
+            "stream and carry the member `part`",
      .default_text = "4096",
      .min = "1",
      .max = "65536"},

@@ -46,6 +46,7 @@ pipeline::IntakeOptions intake_options(const config::AgentConfig& config, const 
   options.commit_max_delay = config.buffer.commit.max_delay;
   // So that what is taken before sources are told to wait never fills a small buffer.
   options.commit_bytes = std::min(config.buffer.commit.bytes, config.buffer.max_size / 32);
+  options.streams_max = config::streams_max_of(config.buffer.max_size);
   options.write_budget_bytes_per_s = config.buffer.write_budget_bytes_per_s;
   if (config.upstream) {
     options.batch_events_max = config.upstream->batch_events_max;

@@ -69,6 +69,7 @@ Collector::Lane& Collector::lane_of(Source& source) {
     Tags tags = source.options.tags;
     tags.insert(options_.tags.begin(), options_.tags.end());  // the source's own win
     lane = std::make_unique<Lane>(source, tags);
+    count_streams(*lane);
   }
   return *lane;
 }
@@ -152,7 +153,7 @@ Result<Collector::Route> Collector::route_of(Lane& lane, std::string_view part) 
     if (const auto known = lane.parts.find(key); known != lane.parts.end()) {
       return Route{known->second, false};
     }
-    if (lane.parts.size() < lane.source->options.streams_max) {
+    if (may_open(lane, part)) {
       PENSTOCK_TRY_ASSIGN(const Batcher::StreamIndex stream, open_stream(lane, part));
       lane.parts.emplace(key, stream);
       return Route{stream, false};
@@ -165,12 +166,45 @@ Result<Collector::Route> Collector::route_of(Lane& lane, std::string_view part) 
   return Route{lane.own_stream, !part.empty()};
 }
 
-Result<Batcher::StreamIndex> Collector::open_stream(const Lane& lane, std::string_view part) {
+void Collector::count_streams(Lane& lane) {
+  const std::string& name = lane.source->options.name;
+  stream_count_ = 0;
+  for (const buffer::GroupStats& group : store_.group_stats()) {
+    stream_count_ += group.streams;
+    if (group.name == name) lane.part_streams = group.streams;
+  }
+  if (store_.has_stream(name)) --lane.part_streams;
+}
+
+/// A stream's record stays in the buffer for ever, so those of earlier runs count: names without
+/// end would fill it.
+bool Collector::may_open(Lane& lane, std::string_view part) {
+  const SourceOptions& source = lane.source->options;
+  if (store_.has_stream(stream_name(source.name, part))) return true;
+  const bool is_own_limit = lane.part_streams >= source.streams_max;
+  const bool is_total_limit = options_.streams_max != 0 && stream_count_ >= options_.streams_max;
+  if (!is_own_limit && !is_total_limit) return true;
+  if (std::exchange(lane.has_told_full, true)) return false;
+  log_.warn(
+      "event=streams_full connector={} streams={} limit={} effect=\"further names share the stream "
+      "{}, in the member part\" remedy=\"{}; or, where names of the past fill it, let penstock "
+      "buffer new-epoch begin anew\"",
+      source.name, lane.part_streams, is_own_limit ? "max_streams" : "buffer.max_size", source.name,
+      is_own_limit ? "raise max_streams" : "raise buffer.max_size");
+  return false;
+}
+
+Result<Batcher::StreamIndex> Collector::open_stream(Lane& lane, std::string_view part) {
   const SourceOptions& source = lane.source->options;
   const std::string name = stream_name(source.name, part);
+  const bool is_new = !store_.has_stream(name);
   PENSTOCK_TRY_ASSIGN(const buffer::StreamState state,
                       store_.open_stream(name, source.priority, source.when_full));
   ++lane.source->streams;
+  if (is_new) {
+    ++stream_count_;
+    if (!part.empty()) ++lane.part_streams;
+  }
   // A stream of an earlier session may have numbers that are given but not yet durable.
   if (const auto known = streams_.find(name); known != streams_.end()) {
     batcher_.set_waiting(known->second, waiting_of(*lane.source));

@@ -76,6 +76,8 @@ class Collector {
     Source* source;
     EventFormat format;
     ByText<Batcher::StreamIndex> parts;
+    std::size_t part_streams = 0;  // of parts that the store has, from earlier runs too
+    bool has_told_full = false;    // that parts get no stream of their own any more
     bool has_own_stream = false;
     Batcher::StreamIndex own_stream = 0;
     ByText<std::string> positions;  // of this commit
@@ -89,7 +91,9 @@ class Collector {
   Result<void> add(Lane& lane, const connectors::Chunk& chunk, ClockMembers clock);
   Result<void> find_routes(Lane& lane, const connectors::Chunk& chunk);
   Result<Route> route_of(Lane& lane, std::string_view part);
-  Result<Batcher::StreamIndex> open_stream(const Lane& lane, std::string_view part);
+  void count_streams(Lane& lane);
+  bool may_open(Lane& lane, std::string_view part);
+  Result<Batcher::StreamIndex> open_stream(Lane& lane, std::string_view part);
   void encode(Lane& lane, const connectors::Chunk& chunk, ClockMembers clock);
   void add_positions(Lane& lane, const connectors::Chunk& chunk);
   Lane& lane_of(Source& source);
@@ -131,6 +135,7 @@ class Collector {
   Source agent_source_;
   std::unordered_map<const Source*, std::unique_ptr<Lane>> lanes_;
   ByText<Batcher::StreamIndex> streams_;  // all that were opened, by name
+  std::size_t stream_count_ = 0;          // that the store has, from earlier runs too
   std::vector<Route> routes_;             // of the chunk being encoded, per event
   Inbox::Taken taken_;
   connectors::Chunk own_chunk_;             // the agent's events that are not yet encoded

@@ -38,6 +38,8 @@ struct IntakeOptions {
   std::uint64_t batch_bytes_max = std::uint64_t{96} * 1024;
   /// Of one encoded event, at most batch_bytes_max - 2; longer ones are cut and marked.
   std::uint64_t event_bytes_max = std::uint64_t{64} * 1024;
+  /// Streams of the whole buffer, beyond which parts get none of their own; 0: as many as come.
+  std::uint32_t streams_max = 0;
   /// Memory of a connector's queue; one chunk always fits.
   std::uint64_t queue_bytes_max = std::uint64_t{256} * 1024;
 };

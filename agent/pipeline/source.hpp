@@ -21,8 +21,8 @@ struct SourceOptions {
   /// What was not stored it gives again after the next start; else what it pushed is nowhere else.
   bool is_rereadable = false;
   Tags tags;  ///< besides the agent's; the same name wins over the agent's
-  /// Distinct parts that get a stream of their own; later ones share the connector's own stream and
-  /// carry the member `part`.
+  /// Distinct parts that get a stream of their own, those that the store has from earlier runs
+  /// among them; later ones share the connector's own stream and carry the member `part`.
   std::uint32_t streams_max = 4096;
   buffer::Priority priority = buffer::Priority::normal;
   std::uint64_t share_bytes_max = 0;  ///< that its rows may take of the buffer; 0: all of it

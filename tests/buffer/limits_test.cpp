@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 
+#include "config/agent_config.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
@@ -52,6 +53,23 @@ struct LimitsFixture : StoreFixture {
 };
 
 }  // namespace
+
+TEST_CASE_METHOD(LimitsFixture, "as many streams as may be leave most of a buffer to rows") {
+  open();
+  const std::uint64_t before = store->stats().live_bytes;
+  const std::uint32_t count = config::streams_max_of(options.max_size);
+  CHECK(count == 1024);
+  const std::string longest(64, 'c');
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::string number = std::to_string(i);
+    StreamState one = stream(longest + "/" + number + std::string(128 - number.size(), 'p'));
+    commit(Request().batch(one, 1, "[{}]"));
+  }
+  store->acknowledge(store->generation(), Priority::normal, store->durable_id());
+  for (int i = 0; i < 3; ++i) commit(Request());
+  REQUIRE(store->stats().rows == 0);
+  CHECK(store->stats().live_bytes - before < options.max_size / 6);
+}
 
 TEST_CASE_METHOD(LimitsFixture, "room that is to stay free is left to others") {
   options.keep_free = std::uint64_t{1} << 60;

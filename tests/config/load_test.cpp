@@ -193,6 +193,18 @@ TEST_CASE("choices and switches", "[config]") {
   CHECK(run.values().connectors[0].section.text_list("collect") == std::vector<std::string>{"cpu"});
 }
 
+TEST_CASE("more streams than the buffer is made for are warned of", "[config]") {
+  const std::string buffer = "buffer: {max_size: 8MiB}\n";
+  CHECK(Run(buffer + "connectors: {x: {type: host, max_streams: 4096}}\n").text().empty());
+  const Run run(buffer + "connectors: {x: {type: host, max_streams: 4097}}\n");
+  CHECK(run.is_ok());
+  REQUIRE(run.diagnostics.all().size() == 1);
+  const Diagnostic& found = run.diagnostics.all().front();
+  CHECK(found.severity == Severity::warning);
+  CHECK(found.path == "connectors.x.max_streams");
+  CHECK(found.message.find("beyond 4096") != std::string::npos);
+}
+
 TEST_CASE("a connector says how it is kept, or takes what the buffer says", "[config]") {
   const Run run(
       "buffer: {max_size: 100MiB, when_full: drop_newest, priority: low, max_share: 50%, "

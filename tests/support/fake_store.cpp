@@ -132,6 +132,12 @@ std::string FakeStore::stream_name(std::uint32_t stream_id) const {
   return streams_[stream_id - 1].name;
 }
 
+bool FakeStore::has_stream(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(streams_.begin(), streams_.end(),
+                     [&](const Stream& stream) { return stream.name == name; });
+}
+
 Result<std::optional<std::string>> FakeStore::position(std::string_view owner,
                                                        std::string_view part) const {
   const std::lock_guard lock(mutex_);

@@ -47,6 +47,7 @@ class FakeStore final : public buffer::Store, private buffer::Parking {
   Result<buffer::StreamState> open_stream(std::string_view name, buffer::Priority priority,
                                           buffer::WhenFull when_full) override;
   std::string stream_name(std::uint32_t stream_id) const override;
+  bool has_stream(std::string_view name) const override;
   void set_policy(std::string_view, const buffer::GroupPolicy&) override {}
   std::uint64_t group_bytes(std::string_view) const override { return 0; }
   Result<std::optional<std::string>> position(std::string_view owner,

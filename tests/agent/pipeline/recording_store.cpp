@@ -101,6 +101,25 @@ std::string RecordingStore::stream_name(std::uint32_t stream_id) const {
   return streams_.at(stream_id).name;
 }
 
+bool RecordingStore::has_stream(std::string_view name) const {
+  const Lock lock(mutex_);
+  return std::any_of(streams_.begin(), streams_.end(),
+                     [&](const Stream& stream) { return stream.name == name; });
+}
+
+std::vector<buffer::GroupStats> RecordingStore::group_stats() const {
+  const Lock lock(mutex_);
+  std::map<std::string, buffer::GroupStats> groups;
+  for (const Stream& stream : streams_) {
+    const std::string name = stream.name.substr(0, stream.name.find('/'));
+    groups[name].name = name;
+    ++groups[name].streams;
+  }
+  std::vector<buffer::GroupStats> all;
+  for (const auto& [name, group] : groups) all.push_back(group);
+  return all;
+}
+
 Result<std::optional<std::string>> RecordingStore::position(std::string_view owner,
                                                             std::string_view part) const {
   const Lock lock(mutex_);

@@ -55,6 +55,7 @@ class RecordingStore final : public buffer::Store {
   Result<buffer::StreamState> open_stream(std::string_view name, buffer::Priority priority,
                                           buffer::WhenFull when_full) override;
   std::string stream_name(std::uint32_t stream_id) const override;
+  bool has_stream(std::string_view name) const override;
   void set_policy(std::string_view, const buffer::GroupPolicy&) override {}
   std::uint64_t group_bytes(std::string_view) const override { return group_bytes_; }
   void set_group_bytes(std::uint64_t bytes) { group_bytes_ = bytes; }
@@ -80,7 +81,7 @@ class RecordingStore final : public buffer::Store {
   Result<std::vector<buffer::StreamStats>> stream_stats() const override {
     return std::vector<buffer::StreamStats>();
   }
-  std::vector<buffer::GroupStats> group_stats() const override { return {}; }
+  std::vector<buffer::GroupStats> group_stats() const override;  // names and counts of streams
   Result<VerifyReport> verify(
       const std::function<bool(std::uint64_t, std::uint64_t)>&) const override {
     return VerifyReport();

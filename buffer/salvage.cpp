@@ -80,10 +80,13 @@ void Salvage::take(const FoundRecord& record) {
   if (const auto id = decode_stream_key(record.key)) {
     const auto stream = decode_stream(epoch_, record.key, record.value);
     if (!stream) return;
-    // Pages that were used before have older states of it.
-    LastNumber& known = streams_[*id];
-    known.stream = stream->name;
+    // Pages that were used before have older states of it: neither number ever falls.
+    StreamFound& known = streams_[*id];
+    known.name = stream->name;
     known.next_seq = std::max(known.next_seq, stream->place.next_seq);
+    if (stream->has_account) {
+      known.first_seq = std::max(known.first_seq.value_or(0), stream->place.account.first_seq);
+    }
     return;
   }
   if (record.key.size() != row_key_size) return;
@@ -121,6 +124,7 @@ Result<Row> Salvage::row(std::size_t index) const {
   row.kind = place.kind;
   row.loss_reason = decoded->tail.loss_reason;
   row.loss_is_exact = decoded->tail.loss_is_exact;
+  row.refusal_code = decoded->tail.refusal_code;
   row.time_unix_us = decoded->tail.time_unix_us;
   row.raw_size = decoded->tail.raw_size;
   row.stored = decoded->content;
@@ -129,12 +133,23 @@ Result<Row> Salvage::row(std::size_t index) const {
 
 std::string Salvage::stream_name(std::uint32_t stream_id) const {
   const auto found = streams_.find(stream_id);
-  return found == streams_.end() ? std::string() : found->second.stream;
+  return found == streams_.end() ? std::string() : found->second.name;
 }
 
 std::uint64_t Salvage::next_seq(std::uint32_t stream_id) const {
   const auto found = streams_.find(stream_id);
   return found == streams_.end() ? 0 : found->second.next_seq;
+}
+
+std::optional<std::uint64_t> Salvage::first_seq(std::uint32_t stream_id) const {
+  const auto found = streams_.find(stream_id);
+  return found == streams_.end() ? std::nullopt : found->second.first_seq;
+}
+
+std::vector<std::uint32_t> Salvage::stream_ids() const {
+  std::vector<std::uint32_t> ids;
+  for (const auto& [id, found] : streams_) ids.push_back(id);
+  return ids;
 }
 
 }  // namespace penstock::buffer

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,10 @@ class Salvage {
   std::string stream_name(std::uint32_t stream_id) const;
   /// Where a stream would go on; 0: not known.
   std::uint64_t next_seq(std::uint32_t stream_id) const;
+  /// From which number on the file held it, as the newest record found says; nullopt: not known.
+  std::optional<std::uint64_t> first_seq(std::uint32_t stream_id) const;
+  /// All of which a record was found.
+  std::vector<std::uint32_t> stream_ids() const;
 
  private:
   struct Place {
@@ -52,7 +57,12 @@ class Salvage {
   std::uint32_t epoch_ = 0;
   std::string epoch_text_;
   std::string device_;
-  std::map<std::uint32_t, LastNumber> streams_;
+  struct StreamFound {
+    std::string name;
+    std::uint64_t next_seq = 0;
+    std::optional<std::uint64_t> first_seq;
+  };
+  std::map<std::uint32_t, StreamFound> streams_;
   std::vector<Place> places_;
 };
 

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <vector>
 
 #include "agent/base/log.hpp"
@@ -35,7 +36,8 @@ struct StreamTally {
   std::uint64_t events = 0;
   std::uint64_t lost = 0;  ///< in loss records
   std::uint64_t first_seq = 0;
-  std::uint64_t next_seq = 0;  ///< all below, from first_seq on, is covered or counted as missing
+  std::uint64_t next_seq = 0;   ///< all below, from first_seq on, is covered or counted as missing
+  std::uint64_t kept_from = 0;  ///< what is below had left the buffer: it is not missing
   std::uint64_t missing = 0;
 };
 
@@ -52,6 +54,7 @@ class Saver {
       bar.update(i, salvage_.size());
     }
     end_stream();
+    add_empty_streams();
     return file_.is_good();
   }
   const std::vector<StreamTally>& streams() const { return streams_; }
@@ -78,25 +81,46 @@ class Saver {
       for (const std::string_view event : forward::split_array(*content)) write(event);
       stream.events += row.key.count;
     }
-    if (row.key.seq > stream.next_seq) stream.missing += row.key.seq - stream.next_seq;
+    count_missing(stream, row.key.seq);
     stream.next_seq = std::max(stream.next_seq, end);
+  }
+
+  /// What no row covers between the rows so far and this number.
+  static void count_missing(StreamTally& stream, std::uint64_t end) {
+    const std::uint64_t from = std::max(stream.next_seq, stream.kept_from);
+    if (end > from) stream.missing += end - from;
   }
 
   void begin_stream(const buffer::RowKey& key) {
     end_stream();
-    stream_id_ = key.stream_id;
+    add_stream(key.stream_id, key.seq);
+  }
+
+  void add_stream(std::uint32_t id, std::uint64_t seq) {
+    stream_id_ = id;
     StreamTally& stream = streams_.emplace_back();
-    stream.name = salvage_.stream_name(key.stream_id);
-    if (stream.name.empty()) stream.name = fmt::format("stream {}", key.stream_id);
-    stream.first_seq = stream.next_seq = key.seq;
+    stream.name = salvage_.stream_name(id);
+    if (stream.name.empty()) stream.name = fmt::format("stream {}", id);
+    stream.kept_from = salvage_.first_seq(id).value_or(seq);
+    stream.first_seq = stream.next_seq = std::min(seq, stream.kept_from);
+    seen_.insert(id);
+  }
+
+  /// Those that held something of which nothing was found.
+  void add_empty_streams() {
+    for (const std::uint32_t id : salvage_.stream_ids()) {
+      const auto kept_from = salvage_.first_seq(id);
+      const std::uint64_t counted = salvage_.next_seq(id);
+      if (!kept_from || *kept_from >= counted || seen_.count(id) != 0) continue;
+      add_stream(id, *kept_from);
+      end_stream();
+    }
   }
 
   /// What follows the last row that was found, up to where the stream had counted.
   void end_stream() {
     if (streams_.empty()) return;
-    const std::uint64_t counted = salvage_.next_seq(stream_id_);
-    StreamTally& stream = streams_.back();
-    if (counted > stream.next_seq) stream.missing += counted - stream.next_seq;
+    count_missing(streams_.back(), salvage_.next_seq(stream_id_));
   }
 
   void write(std::string_view event) {
@@ -108,6 +132,7 @@ class Saver {
   OutputFile& file_;
   std::uint32_t stream_id_ = 0;
   std::vector<StreamTally> streams_;
+  std::set<std::uint32_t> seen_;
 };
 
 void show(const Globals& globals, const StreamTally& stream) {
@@ -193,6 +218,7 @@ void add_buffer_salvage(CLI::App& parent, std::shared_ptr<BufferFrame> frame) {
   command->footer(
       "Finds events by their checksums, also where the file cannot be opened; changes nothing in "
       "it.\nEvents that were forwarded shortly before may be among them: their numbers tell.\n"
+      "Missing is what a stream held by its newest record that can be read, and is not found.\n"
       "Exit code 65 if numbers are missing.\n\n"
       "Example:\n"
       "  penstock buffer salvage /var/lib/penstock/buffer/corrupt-9f3c2a7e-1 --out saved.jsonl");

@@ -82,6 +82,8 @@ TEST_CASE_METHOD(SalvageFixture, "a sound file gives all that it holds, in order
   const Row first = salvage.row(0).value();
   CHECK(salvage.stream_name(first.key.stream_id) == "app");
   CHECK(salvage.next_seq(first.key.stream_id) == 1207);
+  CHECK(salvage.first_seq(first.key.stream_id) == 0);
+  CHECK(salvage.stream_ids().size() == 2);
   CHECK(salvage.row(120).value().kind == RowKind::loss);
   CHECK(salvage.row(120).value().key.seq == 1200);
 }
@@ -159,11 +161,46 @@ TEST_CASE_METHOD(SalvageFixture, "parked rows are among what is found, and the r
   CHECK(ended->size() < 21);
 }
 
+TEST_CASE_METHOD(SalvageFixture, "the newest record says from where on a stream is kept") {
+  make(10);
+  open();
+  const StreamState app = stream("app");
+  store->acknowledge(store->generation(), Priority::normal, 9);  // five batches of each stream
+  commit(Request());
+  store->close();
+  store.reset();
+  CHECK(scan(file()).first_seq(app.id) == 50);
+  CHECK(scan(file()).next_seq(app.id) == 107);
+}
+
+TEST_CASE_METHOD(SalvageFixture, "the code of a broker that refused a batch is kept") {
+  make(1);
+  open();
+  const StreamState app = stream("app");
+  store->parking()->park(app.id, 1);
+  store->acknowledge(store->generation(), Priority::normal, store->durable_id());
+  commit(Request());
+  store->parking()->refuse(app.id, 1, 0x90);
+  commit(Request());
+  store->close();
+  store.reset();
+  const Salvage salvage = scan(file());
+  bool is_found = false;
+  for (std::size_t i = 0; i < salvage.size(); ++i) {
+    const Row row = salvage.row(i).value();
+    if (row.loss_reason != static_cast<std::uint8_t>(LossReason::refused)) continue;
+    is_found = true;
+    CHECK(row.refusal_code == 0x90);
+  }
+  CHECK(is_found);
+}
+
 TEST_CASE_METHOD(SalvageFixture, "a file that changes while it is read is told so") {
   make(10);
   const Salvage salvage = scan(file());
   CHECK(salvage.stream_name(77).empty());
   CHECK(salvage.next_seq(77) == 0);
+  CHECK_FALSE(salvage.first_seq(77));
   const std::size_t size = read_file(file()).size();
   write_file(file(), std::string(size, 'x'));
   CHECK(salvage.row(0).error().code == Errc::corrupt);

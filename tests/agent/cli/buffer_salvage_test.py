@@ -71,6 +71,25 @@ class Salvage(Case):
         self.assertGreater(damage_batches(file), 0)
         events, done = self.saved(65, "-c", config)
         self.assertEqual([], self.messages(events))
+        stats = self.json_lines(65, "buffer", "salvage", "-c", config, "--out", self.dir / "again.jsonl", "--json")
+        self.assertEqual([1200], [s["missing"] for s in stats if s["stream"].startswith("app")])
+
+    def test_what_is_gone_before_the_first_and_behind_the_last_batch_is_missing(self):
+        config = self.collected(1200)  # three batches or more
+        file = self.dir / "buffer/buffer.mdb"
+        sound = file.read_bytes()
+        frames = [at for at in range(len(sound)) if sound.startswith(b"\x28\xb5\x2f\xfd", at)]
+        # Each alone: what is not found is missing, wherever it was.
+        for at in frames:
+            content = bytearray(sound)
+            content[at + 12] ^= 0xFF
+            file.write_bytes(content)
+            out = self.dir / "one.jsonl"
+            stats = [json.loads(line) for line in
+                     self.call("buffer", "salvage", "-c", config, "--out", out, "--json").stdout.splitlines()]
+            app = next(s for s in stats if s["stream"].startswith("app"))
+            self.assertEqual(1200, app["events"] + app["missing"])
+            self.assertEqual((0, 1200), (app["first_seq"], app["next_seq"]))
 
     def test_random_damage_gives_only_what_is_right(self):
         config = self.collected(3000)

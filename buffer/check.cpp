@@ -150,8 +150,8 @@ Result<void> check_pages(Env& env, CheckDepth depth) {
 
 /// What can be read comes first, so that it is told even if the rest ends the child.
 Result<void> look(const std::filesystem::path& file, std::uint64_t map_bytes, CheckDepth depth,
-                  Teller& teller) {
-  PENSTOCK_TRY_ASSIGN(const auto env, open_whole(file, map_bytes));
+                  Access access, Teller& teller) {
+  PENSTOCK_TRY_ASSIGN(const auto env, open_whole(file, map_bytes, access));
   {
     PENSTOCK_TRY_ASSIGN(Txn txn, env->begin_read());
     PENSTOCK_TRY_ASSIGN(const auto identity, txn.get(Table::state, identity_key));
@@ -174,6 +174,7 @@ Result<void> look(const std::filesystem::path& file, std::uint64_t map_bytes, Ch
     }
   }
   PENSTOCK_TRY(check_pages(*env, depth));
+  if (access == Access::read) return {};
   return try_write(*env);
 }
 
@@ -190,7 +191,7 @@ void limit_time(const std::filesystem::path& file, CheckDepth depth) {
 }
 
 [[noreturn]] void run_child(const std::filesystem::path& file, std::uint64_t map_bytes,
-                            CheckDepth depth, int pipe_fd) {
+                            CheckDepth depth, Access access, int pipe_fd) {
   for (const int number :
        {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU, SIGALRM, SIGINT, SIGTERM}) {
     ::signal(number, SIG_DFL);
@@ -210,7 +211,7 @@ void limit_time(const std::filesystem::path& file, CheckDepth depth) {
   // No exception may go on into the stack that is a copy of the parent's.
   try {
     Teller teller(pipe_fd);
-    const Result<void> result = look(file, map_bytes, depth, teller);
+    const Result<void> result = look(file, map_bytes, depth, access, teller);
     const char code = static_cast<char>(result.ok() ? Errc::stopped : result.error().code);
     teller.tell(end_kind,
                 {{&code, 1}, result.ok() ? "ok" : "", result.ok() ? "" : result.error().text});
@@ -296,14 +297,14 @@ Result<Checked> read_report(std::string_view told, int status) {
 }  // namespace
 
 Result<Checked> check_apart(const std::filesystem::path& file, std::uint64_t map_bytes,
-                            CheckDepth depth) {
+                            CheckDepth depth, Access access) {
   int ends[2] = {-1, -1};
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error("check the buffer: pipe");
   const UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) return errno_error("check the buffer: fork");
-  if (child == 0) run_child(file, map_bytes, depth, write_end.get());
+  if (child == 0) run_child(file, map_bytes, depth, access, write_end.get());
   write_end = UniqueFd();
   const Result<std::string> told = read_all(read_end.get());
   int status = 0;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/base/result.hpp"
+#include "buffer/lmdb.hpp"
 #include "buffer/store.hpp"
 
 namespace penstock::buffer {
@@ -30,13 +31,13 @@ struct Checked {
   std::vector<LastNumber> streams;
 };
 
-/// Opens the file, reads and tries a write that is then taken back; all of it in a child process,
-/// whose end by a signal, or for using the processor without an end, is a finding like others. A
-/// damaged row or position is none: these are told where they are read. Errors other than a damaged
-/// file are as open_existing() has them; unavailable also: no process can be made, or it ran out of
-/// memory, waited too long for the disk, or was ended from outside. Thread: any, best before there
-/// are others.
+/// Opens the file, reads and tries a write that is then taken back (with Access::write); all of it
+/// in a child process, whose end by a signal, or for using the processor without an end, is a
+/// finding like others. A damaged row or position is none: these are told where they are read.
+/// Errors other than a damaged file are as open_existing() has them; unavailable also: no process
+/// can be made, or it ran out of memory, waited too long for the disk, or was ended from outside.
+/// Thread: any, best before there are others.
 Result<Checked> check_apart(const std::filesystem::path& file, std::uint64_t map_bytes,
-                            CheckDepth depth);
+                            CheckDepth depth, Access access = Access::write);
 
 }  // namespace penstock::buffer

@@ -163,15 +163,31 @@ int lock_patiently(int fd, const fs::path& path) {
   }
 }
 
-Result<UniqueFd> take_lock(const fs::path& path) {
+Result<void> lock_file(int fd, const fs::path& path) {
+  const int code = lock_patiently(fd, path);
+  if (code == 0) return {};
+  if (code != EWOULDBLOCK) return errno_error(fmt::format("lock {}/LOCK", path.string()), code);
+  return Error{Errc::unavailable, fmt::format("another agent (pid {}) is using the buffer {}",
+                                              holder_of(fd), path.string())};
+}
+
+/// Against an agent that holds the buffer since before it became read-only. Without a file for it
+/// the lock is a closed descriptor: no agent has ever been here, and none can come.
+Result<UniqueFd> take_lock_to_read(const fs::path& path) {
+  UniqueFd fd(::open((path / "LOCK").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd.is_open() && errno != ENOENT) return denied(path, errno);
+  if (fd.is_open()) PENSTOCK_TRY(lock_file(fd.get(), path));
+  return fd;
+}
+
+/// is_read_only: in, whether that will do; out, whether it is.
+Result<UniqueFd> take_lock(const fs::path& path, bool& is_read_only) {
   UniqueFd fd(::open((path / "LOCK").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.is_open() && errno == EROFS && is_read_only) return take_lock_to_read(path);
+  is_read_only = false;
   if (!fd.is_open()) return denied(path, errno);
   PENSTOCK_TRY(give_to_owner(path, path / "LOCK"));
-  if (const int code = lock_patiently(fd.get(), path); code != 0) {
-    if (code != EWOULDBLOCK) return errno_error(fmt::format("lock {}/LOCK", path.string()), code);
-    return Error{Errc::unavailable, fmt::format("another agent (pid {}) is using the buffer {}",
-                                                holder_of(fd.get()), path.string())};
-  }
+  PENSTOCK_TRY(lock_file(fd.get(), path));
   // Only for the message above; on a full disk it is missing.
   const std::string pid = fmt::format("{}\n", ::getpid());
   if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), pid.data(), pid.size(), 0) < 0) return fd;
@@ -208,8 +224,9 @@ Result<Directory> Directory::hold(const fs::path& path, bool make,
     return Error{Errc::invalid, fmt::format("{} is not a directory", path.string())};
   }
   PENSTOCK_TRY(check_file_system(path, warnings));
-  PENSTOCK_TRY_ASSIGN(UniqueFd lock, take_lock(path));
-  return Directory(path, std::move(lock));
+  bool is_read_only = !make;
+  PENSTOCK_TRY_ASSIGN(UniqueFd lock, take_lock(path, is_read_only));
+  return Directory(path, std::move(lock), is_read_only);
 }
 
 Result<void> Directory::remove_leftovers() const {

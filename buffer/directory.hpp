@@ -19,12 +19,15 @@ Result<void> give_to_owner(const std::filesystem::path& directory,
 /// Held from hold() until it is dropped. Thread: owner only.
 class Directory {
  public:
-  /// Makes it (0700) if asked to, and takes its lock. unavailable: held by another process, or not
-  /// ours to write. invalid: not there, or on a file system that LMDB must not be used on.
+  /// Makes it (0700) if asked to, and takes its lock. Where it is not to be made, a file system
+  /// that can only be read will do. unavailable: held by another process, or not ours to write.
+  /// invalid: not there, or on a file system that LMDB must not be used on.
   static Result<Directory> hold(const std::filesystem::path& path, bool make,
                                 std::vector<std::string>& warnings);
 
   const std::filesystem::path& path() const { return path_; }
+  /// Nothing can be written there.
+  bool is_read_only() const { return is_read_only_; }
   std::filesystem::path file() const { return path_ / "buffer.mdb"; }
   /// Where a new file is made before it takes its place.
   std::filesystem::path birth_file() const { return path_ / "buffer.mdb.birth"; }
@@ -42,11 +45,12 @@ class Directory {
   Result<std::filesystem::path> keep_aside(std::string_view kind, std::string_view epoch) const;
 
  private:
-  Directory(std::filesystem::path path, UniqueFd lock)
-      : path_(std::move(path)), lock_(std::move(lock)) {}
+  Directory(std::filesystem::path path, UniqueFd lock, bool is_read_only)
+      : path_(std::move(path)), lock_(std::move(lock)), is_read_only_(is_read_only) {}
 
   std::filesystem::path path_;
-  UniqueFd lock_;
+  UniqueFd lock_;  // closed where there is no file for it, and none can be made
+  bool is_read_only_;
 };
 
 }  // namespace penstock::buffer

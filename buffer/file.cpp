@@ -176,12 +176,17 @@ Result<OpenFile> replace_unreadable(Checked checked, const StoreOptions& options
 
 /// A buffer in whose use a process crashed is looked at in full; one in whose use it crashed again
 /// although nothing was found is not used any more.
+Access access_to(const Directory& directory) {
+  return directory.is_read_only() ? Access::read : Access::write;
+}
+
 Result<Checked> check(const StoreOptions& options, const Directory& directory) {
   const CrashCount crashes = crash_count(directory.path());
   PENSTOCK_TRY_ASSIGN(
       Checked checked,
       check_apart(directory.file(), map_bytes_for(options.max_size),
-                  crashes == CrashCount::none ? CheckDepth::recent : CheckDepth::all));
+                  crashes == CrashCount::none ? CheckDepth::recent : CheckDepth::all,
+                  access_to(directory)));
   if (checked.is_sound && crashes == CrashCount::again) {
     checked.is_sound = false;
     checked.problem = "its use ended in a crash, or in damage, twice";
@@ -270,8 +275,9 @@ Result<OpenFile> open_or_make(const StoreOptions& options, const Directory& dire
     forget_crashes(directory.path());
     return born;
   }
-  PENSTOCK_TRY_ASSIGN(OpenFile open,
-                      open_existing(directory.file(), map_bytes_for(options.max_size)));
+  PENSTOCK_TRY_ASSIGN(
+      OpenFile open,
+      open_existing(directory.file(), map_bytes_for(options.max_size), access_to(directory)));
   if (is_tool) return open;
   report.was_clean = open.state.counters.is_clean;
   PENSTOCK_TRY_ASSIGN(report.reason, foreign_reason(open.state.identity, options));

@@ -1,11 +1,13 @@
 // A disk that is really full: a small tmpfs, which only root can mount.
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 
+#include "agent/base/unique_fd.hpp"
 #include "tests/buffer/store_fixture.hpp"
 
 using namespace penstock;
@@ -33,11 +35,49 @@ struct SmallDisk : StoreFixture {
     ::close(fd);
   }
   void free_disk() const { fs::remove(dir / "ballast"); }
+  void remount(unsigned long flags) const {
+    REQUIRE(::mount(nullptr, dir.path().c_str(), nullptr, MS_REMOUNT | flags, nullptr) == 0);
+  }
 
   bool is_mounted = false;
 };
 
 }  // namespace
+
+TEST_CASE_METHOD(SmallDisk, "a tool reads what is on a file system that is read-only") {
+  if (!is_mounted) return;
+  open();
+  StreamState app = stream("app");
+  for (int i = 0; i < 3; ++i) commit(Request().batch(app, 10, "[" + std::to_string(i) + "]"));
+  store->close();
+  store.reset();
+  const bool has_lock = GENERATE(true, false);
+  if (!has_lock) fs::remove(options.path / "LOCK");
+  remount(MS_RDONLY);
+
+  SECTION("an agent waits until it can write") {
+    CHECK(try_open().error().code == Errc::unavailable);
+  }
+  options.device.clear();
+  SECTION("all of it is there, and nothing is written") {
+    open();
+    CHECK(rows().size() == 3);
+    CHECK(store->stats().events == 30);
+    CHECK(store->verify({})->problems.empty());
+    store->acknowledge(store->generation(), Priority::normal, store->durable_id());
+    CHECK(store->commit({}).error().code == Errc::unavailable);
+    CHECK(store->purge(store->generation(), {}).error().code == Errc::unavailable);
+    CHECK(rows().size() == 3);
+    store->close();
+  }
+  SECTION("what an agent holds since before is its own") {
+    if (has_lock) {
+      const UniqueFd lock(::open((options.path / "LOCK").c_str(), O_RDONLY | O_CLOEXEC));
+      REQUIRE(::flock(lock.get(), LOCK_EX | LOCK_NB) == 0);
+      CHECK(try_open().error().text.find("is using the buffer") != std::string::npos);
+    }
+  }
+}
 
 TEST_CASE_METHOD(SmallDisk, "with reserved blocks a disk filled by others stops nothing") {
   if (!is_mounted) return;

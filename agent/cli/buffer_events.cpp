@@ -118,9 +118,11 @@ class ExportSink final : public daemon::LineSink {
     bar_.update(done, total);
     return file_.is_good();
   }
-  void end() {
+  /// is_whole: that there was nothing is an answer.
+  void end(bool is_whole) {
     bar_.clear();
-    if (is_array_) file_.write(count_ == 0 ? "[]\n" : "]\n");
+    if (!is_array_ || (count_ == 0 && !is_whole)) return;
+    file_.write(count_ == 0 ? "[]\n" : "]\n");
   }
   std::uint64_t count() const { return count_; }
 
@@ -149,11 +151,11 @@ int export_to(BufferFrame& frame, ExportOptions& options) {
   }
   ExportSink sink(frame.globals, file, options.format == "json");
   const daemon::Answer answer = access_buffer(frame.globals, frame.dir, options.request, sink);
-  sink.end();
-  if (!answer.text.empty()) complain(answer.text);
   // Damage is told and the rest is worth keeping; after any other failure it is only a part.
   const bool is_whole =
       answer.exit_code == daemon::exit_ok || answer.exit_code == daemon::exit_data;
+  sink.end(is_whole);
+  if (!answer.text.empty()) complain(answer.text);
   if (const Result<void> closed = file.close(is_whole); !closed.ok()) {
     complain(closed.error().text);
     return daemon::exit_io;

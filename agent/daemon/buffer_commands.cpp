@@ -161,13 +161,6 @@ Answer run_command(const ControlRequest& request, Store& store, const BufferFact
   return {exit_usage, fmt::format("unknown command \"{}\"", request.command)};
 }
 
-bool has_stream(const Store& store, std::string_view name) {
-  const auto streams = store.stream_stats();
-  return !streams.ok() ||
-         std::any_of(streams->begin(), streams->end(),
-                     [name](const buffer::StreamStats& stream) { return stream.name == name; });
-}
-
 }  // namespace
 
 bool is_long_command(const ControlRequest& request) {
@@ -178,13 +171,12 @@ bool is_long_command(const ControlRequest& request) {
 
 Answer run_buffer_command(const ControlRequest& request, Store& store, const BufferFacts& facts,
                           LineSink& sink) {
-  Answer answer = run_command(request, store, facts, sink);
   const std::string& stream = request.choice.stream;
-  if (answer.exit_code == exit_ok && !stream.empty() && !has_stream(store, stream)) {
-    answer.text = fmt::format("there is no stream {}: penstock buffer list names them",
-                              penstock::quoted(stream));
+  if (!stream.empty() && !store.has_stream(stream)) {
+    return {exit_unavailable, fmt::format("there is no stream {}: penstock buffer list names them",
+                                          penstock::quoted(stream))};
   }
-  return answer;
+  return run_command(request, store, facts, sink);
 }
 
 }  // namespace penstock::daemon

@@ -28,7 +28,8 @@ bool is_long_command(const ControlRequest& request);
 ///   purge   one object (buffer_purge.hpp)
 ///   compact one object (buffer_compact.hpp)
 ///   new-epoch  one object; with request.apply the agent's next start begins it
-/// Answers with exit_usage to other commands. Thread: any, one command at a time.
+/// Answers with exit_usage to other commands, and with exit_unavailable where there is no stream of
+/// the name in the request. Thread: any, one command at a time.
 Answer run_buffer_command(const ControlRequest& request, buffer::Store& store,
                           const BufferFacts& facts, LineSink& sink);
 

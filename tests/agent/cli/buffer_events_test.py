@@ -24,9 +24,17 @@ class Peek(Case):
             self.assertEqual(list(expected), [e["seq"] for e in events], arguments)
         shown = self.ends(0, "buffer", "peek", stream, "--last", "1", "-c", config).stdout
         self.assertRegex(shown, r"^20\d\d-.*Z +app\S* +1199 .*message line 1200")
-        done = self.ends(0, "buffer", "peek", "nothing", "-c", config)
-        self.assertEqual("", done.stdout)
-        self.assertIn('there is no stream "nothing"', done.stderr)
+
+    def test_a_stream_that_is_not_there(self):
+        config = self.collected(10)
+        out = self.dir / "none.jsonl"
+        for arguments in (("peek", "nothing"), ("export", "--stream", "nothing"),
+                          ("export", "--stream", "nothing", "--format", "json"),
+                          ("export", "--stream", "nothing", "--out", out),
+                          ("purge", "--stream", "nothing"), ("purge", "--stream", "nothing", "--yes")):
+            done = self.ends(69, "buffer", *arguments, "-c", config, says='there is no stream "nothing"')
+            self.assertEqual("", done.stdout, arguments)
+        self.assertEqual([], list(self.dir.glob("none.*")))
 
     def test_all_streams_come_in_the_order_of_storing(self):
         config = self.collected(10)
@@ -80,7 +88,7 @@ class Export(Case):
         config = self.collected(30)
         lines = self.json_lines(0, "buffer", "export", "-c", config)
         self.assertEqual(lines, json.loads(self.ends(0, "buffer", "export", "--format", "json", "-c", config).stdout))
-        empty = self.ends(0, "buffer", "export", "--format", "json", "--stream", "none", "-c", config).stdout
+        empty = self.ends(0, "buffer", "export", "--format", "json", "--from", "1000000", "-c", config).stdout
         self.assertEqual([], json.loads(empty))
         self.ends(64, "buffer", "export", "--format", "xml", "-c", config, says="xml")
 

@@ -31,10 +31,11 @@ void show_stat(const rapidjson::Document& line) {
   }
   if (number_of(line, "rows") > 0) {
     const std::chrono::seconds age(number_of(line, "oldest_age_s"));
-    print(fmt::format("oldest   {}", human_duration(age)));
+    print(fmt::format("oldest   stored {} of use ago: the time that the buffer was open",
+                      human_duration(age)));
   }
-  print(fmt::format("size     {} of {}, file {}", size("live_bytes"), size("max_size"),
-                    size("file_bytes")));
+  const std::string limit = line.HasMember("max_size") ? " of " + size("max_size") : "";
+  print(fmt::format("size     {}{}, file {}", size("live_bytes"), limit, size("file_bytes")));
   if (is_in_use) print(fmt::format("dropped  {} events since start", count("dropped_events")));
 }
 

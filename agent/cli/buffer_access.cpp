@@ -52,7 +52,8 @@ Answer open_and_run(const config::BufferSettings& settings, const daemon::Contro
     }
     return {daemon::exit_code_of_open(path, store.error()), std::move(text)};
   }
-  Answer answer = daemon::run_buffer_command(request, **store, {path, false}, sink);
+  Answer answer =
+      daemon::run_buffer_command(request, **store, {path, false, settings.max_size != 0}, sink);
   (*store)->close();
   return answer;
 }

@@ -44,9 +44,9 @@ Answer stat(const Store& store, const BufferFacts& facts, LineSink& sink) {
       .number("events", stats.events)
       .number("rows", stats.rows)
       .number("parked_rows", stats.parked_rows)
-      .number("live_bytes", stats.live_bytes)
-      .number("max_size", stats.max_size)
-      .number("file_bytes", stats.file_bytes)
+      .number("live_bytes", stats.live_bytes);
+  if (facts.has_limit) json.number("max_size", stats.max_size);
+  json.number("file_bytes", stats.file_bytes)
       .number("oldest_age_s", stats.oldest_age_s)
       .number("dropped_events", stats.dropped_events);
   sink.line(json.take());

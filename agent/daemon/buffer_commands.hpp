@@ -14,6 +14,7 @@ namespace penstock::daemon {
 struct BufferFacts {
   std::filesystem::path path;
   bool is_in_use = false;  ///< by a running agent
+  bool has_limit = true;   ///< its max_size is known
 };
 
 /// Whether the command walks through the whole buffer.

@@ -69,6 +69,20 @@ class Peek(Case):
         self.ends(69, "buffer", "peek", "-c", config, says="there is no buffer at")
 
 
+class Stat(Case):
+    def test_a_limit_that_nobody_knows_is_not_told(self):
+        config = self.collected(10)
+        (known,) = self.json_lines(0, "buffer", "stat", "--json", "-c", config)
+        self.assertEqual(16 << 20, known["max_size"])
+        self.assertIn(" of 16.0 MiB, file", self.ends(0, "buffer", "stat", "-c", config).stdout)
+        broken = self.write("broken.yaml", "buffer: [\n")
+        stat = ("buffer", "stat", "--dir", self.dir / "buffer", "-c", broken)
+        self.assertNotIn("max_size", self.json_lines(0, *stat, "--json")[0])
+        shown = self.ends(0, *stat).stdout
+        self.assertRegex(shown, "size +[0-9.]+ [KM]iB, file")
+        self.assertRegex(shown, "oldest +stored .* of use ago: the time that the buffer was open")
+
+
 class Export(Case):
     def test_by_number_and_by_time(self):
         config = self.collected(30)

@@ -12,7 +12,8 @@ namespace penstock::cli {
 
 /// Writes to stdout until open() names a file. A regular file is written under `<name>.part`,
 /// synced and renamed by close(); anything else (a device, a pipe) is written as it is. Dropped
-/// without close() it leaves nothing behind. Thread: owner only.
+/// without close(), or ended by SIGINT, SIGTERM or SIGHUP, it leaves nothing behind. One at a time.
+/// Thread: owner only.
 class OutputFile {
  public:
   OutputFile() = default;

@@ -6,10 +6,12 @@ tests/agent/cli/buffer_events_test.py PENSTOCK [-k PATTERN]
 import json
 import os
 import pathlib
+import signal
+import socket
 import subprocess
 import unittest
 
-from program import PENSTOCK, Case, damage_batches, main
+from program import PATIENCE_S, PENSTOCK, Case, damage_batches, main
 
 
 class Peek(Case):
@@ -84,6 +86,20 @@ class Stat(Case):
 
 
 class Export(Case):
+    def test_a_signal_leaves_no_part_of_a_file(self):
+        with socket.socket(socket.AF_UNIX) as silent:  # an agent that never answers
+            silent.bind(str(self.dir / "silent.sock"))
+            silent.listen()
+            part = self.dir / "all.jsonl.part"
+            for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                process = self.start("--socket", self.dir / "silent.sock", "buffer", "export", "--out",
+                                     self.dir / "all.jsonl")
+                self.until("the file is begun", part.exists)
+                process.send_signal(how)
+                process.communicate(timeout=PATIENCE_S)
+                self.assertEqual(-how, process.returncode)
+                self.assertEqual([], list(self.dir.glob("all.*")))
+
     def test_by_number_and_by_time(self):
         config = self.collected(30)
         stream = self.stream(config)

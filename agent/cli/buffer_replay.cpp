@@ -66,6 +66,7 @@ class Replay {
         break;
       }
     }
+    stats_ = forwarder_.stats();
     forwarder_.request_stop(goodbye_time);
     forwarder_.join();
     trim();
@@ -73,6 +74,8 @@ class Replay {
   }
   /// Of the disk: why acknowledged rows could not be taken out. "": they could.
   const std::string& error() const { return error_; }
+  /// When run() ended, before the connection did.
+  const forward::ForwardStats& stats() const { return stats_; }
 
  private:
   bool is_stop_asked() {
@@ -91,6 +94,7 @@ class Replay {
   daemon::Signals& signals_;
   const std::int64_t give_up_us_;
   std::string error_;
+  forward::ForwardStats stats_;
 };
 
 /// As the agent would send them, but beside it: its session, status and last will stay its own.
@@ -131,9 +135,21 @@ void show(const Globals& globals, const fs::path& dir, const buffer::StoreStats&
   if (after.rows == 0) print(fmt::format("{} is empty now and may be removed", dir.string()));
 }
 
-int tell_ending(Ending ending, const buffer::StoreStats& left, const forward::ForwardStats& stats,
-                const Replay& replay) {
+/// Who has not answered, where nothing else is known to be wrong.
+std::string silent_one(const forward::ForwardStats& stats) {
+  if (stats.receivers.empty() || stats.acknowledged_events <= stats.verified_events) {
+    return "the broker does not acknowledge";
+  }
+  std::string names;
+  for (const auto& receiver : stats.receivers) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", penstock::quoted(receiver.name));
+  }
+  return fmt::format("the broker has the events, but not every receiver says so: {}", names);
+}
+
+int tell_ending(Ending ending, const buffer::StoreStats& left, const Replay& replay) {
   if (ending == Ending::sent) return daemon::exit_ok;
+  const forward::ForwardStats& stats = replay.stats();
   std::string why = "stopped";
   if (ending == Ending::gave_up) {
     const bool is_parked = stats.parked_streams > 0;
@@ -142,7 +158,7 @@ int tell_ending(Ending ending, const buffer::StoreStats& left, const forward::Fo
               ? fmt::format("the broker refuses {} streams: {}", stats.parked_streams,
                             stats.parked.empty() ? std::string() : stats.parked.front().reason)
           : !stats.last_error.empty() ? stats.last_error
-                                      : "the broker does not acknowledge";
+                                      : silent_one(stats);
   }
   complain(fmt::format("{}; {} rows are left: the same command goes on with them", why, left.rows));
   return daemon::exit_try_again;
@@ -179,7 +195,7 @@ int send(const Globals& globals, const fs::path& dir, const config::AgentConfig&
   bar.clear();
   const buffer::StoreStats after = store.stats();
   show(globals, dir, before, after, false);
-  return tell_ending(ending, after, (*forwarder)->stats(), replay);
+  return tell_ending(ending, after, replay);
 }
 
 int run(const BufferFrame& frame, const ReplayOptions& options) {

@@ -21,15 +21,23 @@ using Verdict = TrialReport::Verdict;
 
 std::int64_t now_us() { return system_clock().steady_us(); }
 
-/// The name of a step that has not ended in time, and what there was not.
-std::pair<std::string_view, std::string_view> unfinished(Attempt::Step step) {
+/// A step that has not ended in time: its name, what there was not, and what may be the reason.
+struct Unfinished {
+  std::string_view name;
+  std::string_view what;
+  std::string_view question;
+};
+Unfinished unfinished(Attempt::Step step) {
   switch (step) {
-    case Attempt::Step::resolve: return {"resolve", "no answer from the name service"};
-    case Attempt::Step::connect: return {"connect", "no connection"};
+    case Attempt::Step::resolve: return {"resolve", "no answer from the name service", ""};
+    case Attempt::Step::connect: return {"connect", "no connection", ""};
     case Attempt::Step::tls:
+      return {"tls", "no answer to the TLS handshake",
+              "; is it a port without TLS (mqtt:// or ws://)?"};
+    case Attempt::Step::websocket:
     case Attempt::Step::done: break;
   }
-  return {"tls", "no answer to the TLS handshake, which a port without TLS never gives,"};
+  return {"websocket", "no answer to the WebSocket request", "; is it a port for WebSocket?"};
 }
 
 }  // namespace
@@ -126,14 +134,15 @@ bool BrokerTrial::reach() {
   }
   const std::int64_t began_us = now_us();
   const std::int64_t until_us = began_us + options_.timeout / std::chrono::microseconds(1);
-  const auto tried = forward::Resolution::begin_attempt(options_.broker, options_.tls,
-                                                        [wake = wake_] { wake->raise(); });
+  const auto tried =
+      forward::Resolution::begin_attempt(options_, [wake = wake_] { wake->raise(); });
   while (!tried->is_done() && now_us() < until_us) wake_->wait_until(until_us);
   const Attempt& attempt = tried->attempt();
   if (!tried->is_done()) {
-    const auto [name, what] = unfinished(attempt.reached);
-    report_.fail(name, now_us() - began_us, Verdict::too_late,
-                 fmt::format("{} within {} s", what, options_.timeout.count()));
+    const Unfinished step = unfinished(attempt.reached);
+    report_.fail(
+        step.name, now_us() - began_us, Verdict::too_late,
+        fmt::format("{} within {} s{}", step.what, options_.timeout.count(), step.question));
     return false;
   }
   const auto step = [&](Attempt::Step which, std::string_view name, std::int64_t took_us,
@@ -146,6 +155,9 @@ bool BrokerTrial::reach() {
   step(Attempt::Step::resolve, "resolve", attempt.resolve_us, {});
   step(Attempt::Step::connect, "connect", attempt.connect_us, attempt.address);
   if (options_.broker.uses_tls()) step(Attempt::Step::tls, "tls", attempt.tls_us, {});
+  if (options_.broker.is_websocket()) {
+    step(Attempt::Step::websocket, "websocket", attempt.websocket_us, {});
+  }
   return tried->result().ok();
 }
 

@@ -30,7 +30,7 @@ struct TrialReport {
     too_large,  ///< for this broker
   };
   struct Step {
-    std::string_view name;  ///< resolve, connect, tls, login, publish
+    std::string_view name;  ///< resolve, connect, tls, websocket, login, publish
     std::int64_t took_us = 0;
     bool is_good = true;
     std::string note;

@@ -144,7 +144,7 @@ class Sending {
     for (const TrialReport::Step& step : report.steps) {
       print((step.is_good ? colored("  ok   ", Color::green, color)
                           : colored("  fail ", Color::red, color)) +
-            fmt::format("{:<8}{:>10.1f} ms{}{}", step.name, static_cast<double>(step.took_us) / 1e3,
+            fmt::format("{:<9}{:>9.1f} ms{}{}", step.name, static_cast<double>(step.took_us) / 1e3,
                         step.note.empty() ? "" : "   ", step.note));
     }
     if (exit_code != daemon::exit_ok) return;

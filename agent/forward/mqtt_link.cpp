@@ -117,6 +117,7 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
       LinkEvent out = down(failure.stage, failure.text);
       out.reason_code = failure.reason_code;
       out.version_refused = failure.version_refused;
+      out.is_doubtful = failure.is_doubtful;
       inbox->post(std::move(out));
       if (failure.stage == Stage::refused && options.protocol == Protocol::v5) {
         paho::await_words([posted = inbox, connection = number](const std::string& words) {
@@ -254,7 +255,7 @@ void MqttLink::explain_failures(Connection& connection, std::vector<LinkEvent>& 
   if (connection.step == Connection::Step::connecting) {
     const auto failed = std::find_if(events.begin(), events.end(), [&](const LinkEvent& event) {
       return event.connection == connection.number && event.kind == LinkEvent::Kind::down &&
-             event.stage == Stage::connect;
+             event.is_doubtful;
     });
     if (failed == events.end()) return;
     connection.unexplained = std::move(*failed);
@@ -262,18 +263,21 @@ void MqttLink::explain_failures(Connection& connection, std::vector<LinkEvent>& 
     connection.step = Connection::Step::explaining;
     connection.deadline_us =
         clock_.steady_us() + connection.options.timeout / std::chrono::microseconds(1);
-    connection.resolution = Resolution::begin_attempt(
-        connection.options.broker, connection.options.tls, [inbox = inbox_] { inbox->wake(); });
+    connection.resolution =
+        Resolution::begin_attempt(connection.options, [inbox = inbox_] { inbox->wake(); });
   }
   if (connection.step != Connection::Step::explaining) return;
   const bool is_explained = connection.resolution->is_done();
   if (!is_explained && clock_.steady_us() < connection.deadline_us) return;
   connection.step = Connection::Step::over;
   connection.deadline_us = never;
+  LinkEvent& failure = connection.unexplained;
   if (is_explained && !connection.resolution->result()) {
-    connection.unexplained.text = connection.resolution->result().error().text;
+    failure = connection.down(Stage::connect, connection.resolution->result().error().text);
+  } else if (failure.stage == Stage::refused) {
+    failure.text += inbox_->words(connection.number).value_or("");
   }
-  events.push_back(std::move(connection.unexplained));
+  events.push_back(std::move(failure));
 }
 
 /// They come as soon as Paho's callback is through, which is at once; if ever not, `down` does

@@ -30,6 +30,7 @@ struct LinkEvent {
 
   Stage stage = Stage::up;       ///< down: how far it got
   bool version_refused = false;  ///< down: a CONNACK refused the protocol version
+  bool is_doubtful = false;      ///< down, while the link looks for the true reason
   std::string text;              ///< down, not_subscribed: why. message: the payload
   std::string topic;             ///< message
   bool is_retained = false;      ///< message: kept by the broker, not sent just now

@@ -42,18 +42,34 @@ std::string server_uri(const config::BrokerAddress& broker) {
                      is_ipv6 ? "]" : "", broker.port, broker.path);
 }
 
+std::string tls_hint(const ConnectOptions& options) {
+  return fmt::format(" For a port with TLS its URL begins with {}://",
+                     options.broker.is_websocket() ? "wss" : "mqtts");
+}
+
 /// A connection that was closed before its CONNACK says nothing: these are the usual reasons. With
 /// TLS 1.3 a server refuses our certificate, or misses it, after the handshake only.
 std::string closed_text(const ConnectOptions& options) {
   std::string text = "the connection was closed without an answer to CONNECT; is it an MQTT broker";
   if (options.broker.is_websocket()) text += ", and its port and path for WebSocket";
   text += '?';
-  if (options.broker.uses_tls()) {
-    return text + (options.tls.cert.empty() ? " Does it want a certificate of ours?"
-                                            : " Does it accept our certificate?");
-  }
-  return text + fmt::format(" For a port with TLS its URL begins with {}://",
-                            options.broker.is_websocket() ? "wss" : "mqtts");
+  if (!options.broker.uses_tls()) return text + tls_hint(options);
+  return text + (options.tls.cert.empty() ? " Does it want a certificate of ours?"
+                                          : " Does it accept our certificate?");
+}
+
+std::string silent_text(const ConnectOptions& options) {
+  std::string text = fmt::format("no answer to CONNECT within {} s; is an MQTT broker there{}?",
+                                 options.timeout.count(),
+                                 options.broker.is_websocket() ? ", at this port and path" : "");
+  return options.broker.uses_tls() ? text : text + tls_hint(options);
+}
+
+/// A server that opens no WebSocket goes on in HTTP, which Paho C 1.3.12 reads as if it were MQTT:
+/// so there may seem to be a CONNACK, with a code that no broker sends.
+bool may_be_http(int code, const ConnectOptions& options) {
+  if (!options.broker.is_websocket()) return false;
+  return options.protocol == Protocol::v5 ? code > 1 && code <= 0x80 : code > 5;
 }
 
 bool is_final_refusal(std::uint8_t code) {
@@ -159,17 +175,20 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
     if (options.protocol == Protocol::v5 && code == 1) failure.reason_code = 0x84;
     failure.version_refused = failure.reason_code == 0x84;
     failure.is_final = is_final_refusal(failure.reason_code);
+    failure.is_doubtful = may_be_http(code, options);
     failure.text = fmt::format("the broker refuses the connection: {} (0x{:02x})",
                                reason_text(failure.reason_code), failure.reason_code);
     const bool is_about_us = failure.reason_code == 0x86 || failure.reason_code == 0x87;
     if (is_about_us && options.user.empty()) failure.text += "; no user name is given";
   } else if (message == "TCP connect completion failure" || message == "socket error") {
     failure.stage = Stage::connack;
+    failure.is_doubtful = options.broker.is_websocket();
     failure.text = closed_text(options);
   } else if (message == "TCP connect timeout") {
     failure.stage = Stage::connack;
-    failure.text = fmt::format("no answer to CONNECT within {} s", options.timeout.count());
+    failure.text = silent_text(options);
   } else {
+    failure.is_doubtful = true;
     failure.text = options.broker.uses_tls() ? closed_text(options) : "connecting failed";
   }
   return failure;

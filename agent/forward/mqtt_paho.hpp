@@ -28,7 +28,8 @@ struct ConnectFailure {
   Stage stage = Stage::connect;
   std::uint8_t reason_code = 0;
   bool version_refused = false;
-  bool is_final = false;  ///< trying again cannot help: user, password, client id
+  bool is_final = false;     ///< trying again cannot help: user, password, client id
+  bool is_doubtful = false;  ///< it may be another one: an attempt of our own tells
   std::string text;
 };
 ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& options);

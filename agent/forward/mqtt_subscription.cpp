@@ -187,7 +187,9 @@ Result<std::string> Subscription::resolve(const ConnectOptions& options,
   };
   // Shared with a thread that may outlive this call.
   const auto done = std::make_shared<Done>();
-  const auto resolution = Resolution::begin_attempt(options.broker, options.tls, [done] {
+  ConnectOptions to_socket = options;  // the relay asks for the WebSocket, and can be stopped
+  to_socket.broker.scheme = options.broker.uses_tls() ? "mqtts" : "mqtt";
+  const auto resolution = Resolution::begin_attempt(to_socket, [done] {
     const std::lock_guard lock(done->mutex);
     done->is_done = true;
     done->changed.notify_all();

@@ -16,12 +16,13 @@
 #include "agent/base/clock.hpp"
 #include "agent/base/log.hpp"
 #include "agent/base/unique_fd.hpp"
-#include "agent/forward/tls.hpp"
+#include "agent/forward/websocket_stream.hpp"
 
 namespace penstock::forward {
 namespace {
 
 constexpr int attempt_ms_max = 3'000;
+constexpr std::chrono::seconds patience_beyond{1};  // whoever waits gives up before, in its words
 
 struct Addresses {
   addrinfo* first = nullptr;
@@ -94,8 +95,37 @@ Result<void> resolve_error(const std::string& host, int rc) {
                    (rc == EAI_SYSTEM ? errno_error("getaddrinfo").text : ::gai_strerror(rc))};
 }
 
-Result<void> attempt_all(const config::BrokerAddress& broker, const TlsFiles& tls,
-                         Attempt& attempt) {
+/// TLS and WebSocket, as far as the broker has them.
+Result<void> attempt_beyond_tcp(UniqueFd socket, const ConnectOptions& options, Attempt& attempt) {
+  WebSocketStream stream(std::move(socket));
+  if (options.broker.uses_tls()) {
+    attempt.reached = Attempt::Step::tls;
+    Result<void> made;
+    {
+      const StepTimer timer(attempt.tls_us);
+      made = stream.secure(options.broker.host, options.tls);
+    }
+    attempt.is_too_late = attempt.tls_us >= std::int64_t{attempt_ms_max} * 1'000;
+    PENSTOCK_TRY(std::move(made));
+  }
+  if (options.broker.is_websocket()) {
+    attempt.reached = Attempt::Step::websocket;
+    Result<void> made;
+    ConnectOptions patient = options;
+    patient.timeout += patience_beyond;
+    {
+      const StepTimer timer(attempt.websocket_us);
+      made = stream.upgrade(patient);
+    }
+    PENSTOCK_TRY(std::move(made));
+  }
+  stream.close();
+  attempt.reached = Attempt::Step::done;
+  return {};
+}
+
+Result<void> attempt_all(const ConnectOptions& options, Attempt& attempt) {
+  const config::BrokerAddress& broker = options.broker;
   Addresses addresses;
   {
     const StepTimer timer(attempt.resolve_us);
@@ -116,18 +146,7 @@ Result<void> attempt_all(const config::BrokerAddress& broker, const TlsFiles& tl
       error = errno_error(attempt.address);
       continue;
     }
-    if (broker.uses_tls()) {
-      attempt.reached = Attempt::Step::tls;
-      Result<void> made;
-      {
-        const StepTimer timer(attempt.tls_us);
-        made = try_tls(socket.get(), broker.host, tls);
-      }
-      attempt.is_too_late = attempt.tls_us >= std::int64_t{attempt_ms_max} * 1'000;
-      PENSTOCK_TRY(std::move(made));
-    }
-    attempt.reached = Attempt::Step::done;
-    return {};
+    return attempt_beyond_tcp(std::move(socket), options, attempt);
   }
   return error;
 }
@@ -190,12 +209,11 @@ std::shared_ptr<Resolution> Resolution::begin(const config::BrokerAddress& broke
   return resolution;
 }
 
-std::shared_ptr<Resolution> Resolution::begin_attempt(const config::BrokerAddress& broker,
-                                                      const TlsFiles& tls,
+std::shared_ptr<Resolution> Resolution::begin_attempt(const ConnectOptions& options,
                                                       std::function<void()> done) {
   auto resolution = std::make_shared<Resolution>();
   run(
-      resolution, [broker, tls](Attempt& attempt) { return attempt_all(broker, tls, attempt); },
+      resolution, [options](Attempt& attempt) { return attempt_all(options, attempt); },
       std::move(done));
   return resolution;
 }

@@ -16,13 +16,14 @@ namespace penstock::forward {
 
 /// How far an attempt to reach a broker got.
 struct Attempt {
-  enum class Step : std::uint8_t { resolve, connect, tls, done };
+  enum class Step : std::uint8_t { resolve, connect, tls, websocket, done };
   std::atomic<Step> reached{Step::resolve};  ///< where it is or ended, or done
   std::string address;                       ///< tried or chosen last, in digits; "": none
   bool is_too_late = false;                  ///< nobody answered its last step in time
   std::int64_t resolve_us = 0;               ///< what each step took
   std::int64_t connect_us = 0;
-  std::int64_t tls_us = 0;  ///< 0 for a broker without TLS
+  std::int64_t tls_us = 0;        ///< 0 for a broker without TLS
+  std::int64_t websocket_us = 0;  ///< 0 for a broker without WebSocket
 };
 
 /// A connected, blocking socket, which gives up on each read and write after 3 s. Blocks for 3 s at
@@ -38,9 +39,10 @@ class Resolution {
   /// thread of the look-up; an address in digits is answered at once.
   static std::shared_ptr<Resolution> begin(const config::BrokerAddress& broker, std::size_t skip,
                                            std::function<void()> done);
-  /// Also whether an address takes a TCP connection and, for mqtts, a TLS handshake: says why not.
-  static std::shared_ptr<Resolution> begin_attempt(const config::BrokerAddress& broker,
-                                                   const TlsFiles& tls, std::function<void()> done);
+  /// Also whether an address takes a TCP connection and, as the broker's scheme asks for, a TLS
+  /// handshake and the request for a WebSocket: says why not.
+  static std::shared_ptr<Resolution> begin_attempt(const ConnectOptions& options,
+                                                   std::function<void()> done);
 
   bool is_done() const { return shared_->is_done.load(std::memory_order_acquire); }
   /// Only when it is done.

@@ -215,10 +215,4 @@ void TlsStream::close() {
   ::ERR_clear_error();
 }
 
-Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files) {
-  PENSTOCK_TRY_ASSIGN(TlsStream stream, TlsStream::open(socket, host, files));
-  stream.close();
-  return {};
-}
-
 }  // namespace penstock::forward

@@ -53,8 +53,4 @@ class TlsStream {
   Session session_;
 };
 
-/// A handshake on a connected, blocking socket, with the checks that the real connection makes.
-/// Blocks for as long as the socket's own timeouts allow. unavailable: says what is wrong.
-Result<void> try_tls(int socket, const std::string& host, const TlsFiles& files);
-
 }  // namespace penstock::forward

@@ -1,7 +1,6 @@
 #include "agent/forward/websocket_relay.hpp"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -9,20 +8,17 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <filesystem>
-#include <optional>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "agent/base/clock.hpp"
 #include "agent/forward/resolve.hpp"
-#include "agent/forward/tls.hpp"
 #include "agent/forward/websocket.hpp"
 
 namespace penstock::forward {
@@ -30,35 +26,11 @@ namespace {
 
 constexpr std::size_t piece_bytes = std::size_t{16} << 10;
 constexpr std::size_t waiting_bytes_max = std::size_t{64} << 10;
-constexpr std::int64_t look_every_ms = 50;  // at a stop token while waiting
 constexpr std::int64_t goodbye_us_max = 1'000'000;
-
-void set_blocking(int fd, bool blocks) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  ::fcntl(fd, F_SETFL, blocks ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
-}
 
 void send_at_once(int fd) {
   const int yes = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-}
-
-Error ended(std::string text) { return Error{Errc::unavailable, std::move(text)}; }
-
-/// 0: not now.
-Result<std::size_t> received(int fd, char* buffer, std::size_t size) {
-  const ssize_t bytes = ::recv(fd, buffer, size, 0);
-  if (bytes > 0) return static_cast<std::size_t>(bytes);
-  if (bytes == 0) return ended("the server closed it");
-  if (errno == EAGAIN || errno == EINTR) return std::size_t{0};
-  return errno_error("recv");
-}
-
-Result<std::size_t> sent(int fd, std::string_view data) {
-  const ssize_t bytes = ::send(fd, data.data(), data.size(), MSG_NOSIGNAL);
-  if (bytes >= 0) return static_cast<std::size_t>(bytes);
-  if (errno == EAGAIN || errno == EINTR) return std::size_t{0};
-  return errno_error("send");
 }
 
 /// Whether a socket of this process has this address: only our own client is served.
@@ -87,93 +59,10 @@ pollfd waiting(int fd, bool reads, bool writes) {
 
 }  // namespace
 
-/// The broker's side: a socket, with TLS or without.
-class WebSocketRelay::Broker {
- public:
-  explicit Broker(UniqueFd socket) : socket_(std::move(socket)) {}
-
-  Result<void> open(const ConnectOptions& options, const std::stop_token& stop) {
-    if (options.broker.uses_tls()) {
-      PENSTOCK_TRY_ASSIGN(tls_, TlsStream::open(fd(), options.broker.host, options.tls));
-    }
-    set_blocking(fd(), false);
-    send_at_once(fd());
-    return upgrade(options, stop);
-  }
-
-  Result<std::size_t> read(char* buffer, std::size_t size) {
-    return tls_ ? tls_->read(buffer, size) : received(fd(), buffer, size);
-  }
-  Result<std::size_t> write(std::string_view data) {
-    return tls_ ? tls_->write(data) : sent(fd(), data);
-  }
-  bool has_more() const { return tls_ && tls_->has_more(); }
-  int fd() const { return socket_.get(); }
-  /// What came behind the answer to the request.
-  std::string take_first_bytes() { return std::move(first_bytes_); }
-  void close() {
-    if (tls_) tls_->close();
-    ::shutdown(fd(), SHUT_WR);
-  }
-
- private:
-  Result<void> upgrade(const ConnectOptions& options, const std::stop_token& stop);
-  Error unanswered(const Error& why, const ConnectOptions& options) const;
-
-  UniqueFd socket_;
-  std::optional<TlsStream> tls_;
-  std::string first_bytes_;
-};
-
-Error WebSocketRelay::Broker::unanswered(const Error& why, const ConnectOptions& options) const {
-  std::string text = "the connection was closed without an answer to the WebSocket request (" +
-                     why.text + "); is it a port for WebSocket?";
-  if (tls_) {
-    text += options.tls.cert.empty() ? " Does it want a certificate of ours?"
-                                     : " Does it accept our certificate?";
-  }
-  return ended(std::move(text));
-}
-
-Result<void> WebSocketRelay::Broker::upgrade(const ConnectOptions& options,
-                                             const std::stop_token& stop) {
-  const websocket::Upgrade upgrade;
-  std::string request = upgrade.request(options.broker);
-  std::string answer;
-  std::array<char, piece_bytes> piece{};
-  const std::int64_t deadline_us =
-      system_clock().steady_us() + options.timeout / std::chrono::microseconds(1);
-  for (;;) {
-    if (!request.empty()) {
-      const auto written = write(request);
-      if (!written.ok()) return unanswered(written.error(), options);
-      request.erase(0, *written);
-    }
-    const auto got = read(piece.data(), piece.size());
-    if (!got.ok()) return unanswered(got.error(), options);
-    answer.append(piece.data(), *got);
-    const std::size_t end = answer.find("\r\n\r\n");
-    const bool is_http =
-        std::string_view("HTTP/").substr(0, answer.size()) == std::string_view(answer).substr(0, 5);
-    if (end != std::string::npos || !is_http || answer.size() > websocket::head_bytes_max) {
-      first_bytes_ = end == std::string::npos ? std::string() : answer.substr(end + 4);
-      return upgrade.check(std::string_view(answer).substr(0, end));
-    }
-    const std::int64_t left_us = deadline_us - system_clock().steady_us();
-    if (left_us <= 0)
-      return ended("no answer to the WebSocket request; is it a port for WebSocket?");
-    pollfd wait{fd(), static_cast<short>(request.empty() ? POLLIN : POLLIN | POLLOUT), 0};
-    if (*got == 0) {
-      ::poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left_us / 1000 + 1, look_every_ms)));
-    }
-    if (stop.stop_requested()) return Error{Errc::stopped, "stop was asked for"};
-  }
-}
-
 /// Bytes between the two sides, until one of them ends. Thread: the relay's.
 class WebSocketRelay::Pump {
  public:
-  Pump(Broker& broker, UniqueFd client, int stop)
+  Pump(WebSocketStream& broker, UniqueFd client, int stop)
       : broker_(broker), client_(std::move(client)), stop_(stop) {}
 
   /// Returns why the broker's side has ended; "": it was the client's, or there was no reason.
@@ -195,7 +84,7 @@ class WebSocketRelay::Pump {
     return false;
   }
 
-  Broker& broker_;
+  WebSocketStream& broker_;
   UniqueFd client_;
   const int stop_;
   websocket::FrameReader frames_;
@@ -246,7 +135,7 @@ bool WebSocketRelay::Pump::moves() {
 bool WebSocketRelay::Pump::read_client() {
   std::array<char, piece_bytes> piece{};
   while (to_broker_.size() < waiting_bytes_max) {
-    const auto got = received(client_.get(), piece.data(), piece.size());
+    const auto got = read_now(client_.get(), piece.data(), piece.size());
     if (!got.ok()) return false;
     if (*got == 0) return true;
     websocket::append_frame(to_broker_, websocket::Opcode::binary, {piece.data(), *got});
@@ -276,7 +165,7 @@ bool WebSocketRelay::Pump::take(std::string_view bytes) {
 
 bool WebSocketRelay::Pump::write_both() {
   if (client_.is_open() && !to_client_.empty()) {
-    const auto written = sent(client_.get(), to_client_);
+    const auto written = write_now(client_.get(), to_client_);
     to_client_.erase(0, written.ok() ? *written : to_client_.size());
   }
   if (to_broker_.empty()) return true;
@@ -290,15 +179,19 @@ Result<std::unique_ptr<WebSocketRelay>> WebSocketRelay::open(const ConnectOption
                                                              const std::string& address,
                                                              const std::stop_token& stop) {
   PENSTOCK_TRY_ASSIGN(UniqueFd socket, connect_to(address, options.broker.port));
-  auto broker = std::make_unique<Broker>(std::move(socket));
-  PENSTOCK_TRY(broker->open(options, stop));
+  WebSocketStream broker(std::move(socket));
+  if (options.broker.uses_tls()) {
+    PENSTOCK_TRY(broker.secure(options.broker.host, options.tls));
+  }
+  send_at_once(broker.fd());
+  PENSTOCK_TRY(broker.upgrade(options, stop));
   std::unique_ptr<WebSocketRelay> relay(new WebSocketRelay(std::move(broker)));
   PENSTOCK_TRY(relay->listen());
   relay->thread_ = std::jthread([self = relay.get()] { self->run(); });
   return relay;
 }
 
-WebSocketRelay::WebSocketRelay(std::unique_ptr<Broker> broker) : broker_(std::move(broker)) {}
+WebSocketRelay::WebSocketRelay(WebSocketStream broker) : broker_(std::move(broker)) {}
 
 WebSocketRelay::~WebSocketRelay() {
   if (stop_.is_open()) ::eventfd_write(stop_.get(), 1);
@@ -338,7 +231,7 @@ void WebSocketRelay::run() {
   UniqueFd client = accept_client();
   if (!client.is_open()) return;
   listener_.reset();
-  Pump pump(*broker_, std::move(client), stop_.get());
+  Pump pump(broker_, std::move(client), stop_.get());
   std::string text = pump.run();
   const std::lock_guard lock(mutex_);  // before the client sees the end
   end_text_ = std::move(text);

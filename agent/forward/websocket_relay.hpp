@@ -11,6 +11,7 @@
 #include "agent/base/result.hpp"
 #include "agent/base/unique_fd.hpp"
 #include "agent/forward/mqtt_options.hpp"
+#include "agent/forward/websocket_stream.hpp"
 
 namespace penstock::forward {
 
@@ -37,14 +38,13 @@ class WebSocketRelay {
   std::string end_text() const;
 
  private:
-  class Broker;
   class Pump;
-  explicit WebSocketRelay(std::unique_ptr<Broker> broker);
+  explicit WebSocketRelay(WebSocketStream broker);
   Result<void> listen();
   void run();
   UniqueFd accept_client() const;
 
-  std::unique_ptr<Broker> broker_;
+  WebSocketStream broker_;
   UniqueFd listener_;
   UniqueFd stop_;  // an eventfd: readable once the owner goes away
   std::uint16_t port_ = 0;

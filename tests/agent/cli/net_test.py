@@ -3,10 +3,14 @@
 
 tests/agent/cli/net_test.py PENSTOCK [-k PATTERN]
 """
+import http.server
 import os
 import pathlib
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "peers"))
 from certificate import make_certificate  # noqa: E402
@@ -67,6 +71,66 @@ class Proxies(NetCase):
                 out, told = receiver.communicate(timeout=PATIENCE_S)
                 self.assertEqual(0, receiver.returncode, out + told)
                 self.assertEqual(0, self.stopped(agent)[0])
+
+
+class NoWebSocket(NetCase):
+    """What answers is no WebSocket: each command says what it does instead, in the same words, and so does the agent."""
+
+    def answering(self, answer, scheme="ws"):
+        """A server that answers every request so, and with TLS for wss; returns its URL."""
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer(self)
+
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if scheme == "wss":
+            (self.dir / "tls").mkdir()
+            self.ca, certificate, key = make_certificate(self.dir / "tls")
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        return f"{scheme}://127.0.0.1:{server.server_port}"
+
+    def tells(self, code, url, text):
+        config = self.upstream(url)
+        self.assertRegex(self.ends(code, "send", "-c", config).stdout, f"ok +connect .*\n(.*\n)*.*fail +websocket .*{text}")
+        self.assertRegex(self.ends(code, "check", "--net", config).stdout, f"fail .* websocket: .*{text}")
+
+    def is_told_by_all(self, url, text):
+        self.tells(69, url, text)
+        ca = ("--ca", self.ca) if url.startswith("wss") else ()
+        self.assertRegex(self.ends(69, "receive", "--broker", url, "--for", "1s", *ca).stderr, text)
+        agent = self.start("run", "-c", self.dir / "lines.yaml")
+        for line in agent.stderr:
+            if "event=connection_failed" in line:
+                self.assertRegex(line, text.replace('"', r'\\"'))
+                break
+        else:
+            self.fail("the agent has not told it")
+        self.assertEqual(0, self.stopped(agent)[0])
+
+    def test_a_page_that_is_not_there(self):
+        for scheme in ("ws", "wss"):
+            with self.subTest(scheme):
+                self.is_told_by_all(self.answering(lambda server: server.send_error(404), scheme),
+                                    r'the server opens no WebSocket: HTTP \\*"404 Not Found\\*"; are port and path right\?')
+
+    def test_hangs_up(self):
+        self.tells(69, self.answering(lambda server: None), "closed without an answer to the WebSocket request.*a port for WebSocket")
+
+    def test_is_silent(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        config = self.upstream(f"ws://127.0.0.1:{listener.getsockname()[1]}")
+        self.assertRegex(self.ends(75, "send", "--timeout", "1s", "-c", config).stdout,
+                         r"fail +websocket .*no answer to the WebSocket request within 1 s; is it a port for WebSocket\?")
 
 
 if __name__ == "__main__":

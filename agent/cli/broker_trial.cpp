@@ -21,25 +21,6 @@ using Verdict = TrialReport::Verdict;
 
 std::int64_t now_us() { return system_clock().steady_us(); }
 
-/// A step that has not ended in time: its name, what there was not, and what may be the reason.
-struct Unfinished {
-  std::string_view name;
-  std::string_view what;
-  std::string_view question;
-};
-Unfinished unfinished(Attempt::Step step) {
-  switch (step) {
-    case Attempt::Step::resolve: return {"resolve", "no answer from the name service", ""};
-    case Attempt::Step::connect: return {"connect", "no connection", ""};
-    case Attempt::Step::tls:
-      return {"tls", "no answer to the TLS handshake",
-              "; is it a port without TLS (mqtt:// or ws://)?"};
-    case Attempt::Step::websocket:
-    case Attempt::Step::done: break;
-  }
-  return {"websocket", "no answer to the WebSocket request", "; is it a port for WebSocket?"};
-}
-
 }  // namespace
 
 void TrialReport::add(std::string_view name, std::int64_t took_us, std::string note) {
@@ -139,10 +120,8 @@ bool BrokerTrial::reach() {
   while (!tried->is_done() && now_us() < until_us) wake_->wait_until(until_us);
   const Attempt& attempt = tried->attempt();
   if (!tried->is_done()) {
-    const Unfinished step = unfinished(attempt.reached);
-    report_.fail(
-        step.name, now_us() - began_us, Verdict::too_late,
-        fmt::format("{} within {} s{}", step.what, options_.timeout.count(), step.question));
+    const forward::UnfinishedStep step = forward::unfinished(attempt.reached);
+    report_.fail(step.name, now_us() - began_us, Verdict::too_late, step.text(options_.timeout));
     return false;
   }
   const auto step = [&](Attempt::Step which, std::string_view name, std::int64_t took_us,

@@ -129,7 +129,7 @@ Result<std::vector<forward::SubscriptionOptions>> links_of(const ReceiveOptions&
     link.connect.user = options.user;
     link.connect.password = password;
     link.connect.tls = tls;
-    link.connect.timeout = std::chrono::seconds(5);
+    link.connect.timeout = std::chrono::seconds(10);
     link.is_persistent = true;
     if (has_throwaway_session(options)) link.session_expiry_s = throwaway_session_expiry_s;
     links.push_back(std::move(link));

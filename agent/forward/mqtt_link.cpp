@@ -187,7 +187,7 @@ void MqttLink::open(std::uint64_t connection, const ConnectOptions& options,
   }
   opened.deadline_us = clock_.steady_us() + options.timeout / std::chrono::microseconds(1);
   opened.resolution =
-      Resolution::begin(options.broker, failed_tries_, [inbox = inbox_] { inbox->wake(); });
+      Resolution::begin(options, failed_tries_, [inbox = inbox_] { inbox->wake(); });
 }
 
 std::int64_t MqttLink::wake_at_us() const { return connection_ ? connection_->deadline_us : never; }

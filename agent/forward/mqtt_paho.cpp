@@ -61,7 +61,9 @@ std::string closed_text(const ConnectOptions& options) {
 std::string silent_text(const ConnectOptions& options) {
   std::string text = fmt::format("no answer to CONNECT within {} s; is an MQTT broker there{}?",
                                  options.timeout.count(),
-                                 options.broker.is_websocket() ? ", at this port and path" : "");
+                                 options.broker.is_websocket() ? ", at this port and path"
+                                 : options.broker.uses_tls()   ? ", with TLS"
+                                                               : "");
   return options.broker.uses_tls() ? text : text + tls_hint(options);
 }
 

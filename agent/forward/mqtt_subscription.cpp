@@ -198,7 +198,7 @@ Result<std::string> Subscription::resolve(const ConnectOptions& options,
   if (!wait_until(lock, done->changed, options.timeout, stop, [&done] { return done->is_done; })) {
     if (stop.stop_requested()) return stopped();
     return Error{Errc::unavailable,
-                 penstock::quoted(options.broker.host) + " does not answer in time"};
+                 unfinished(resolution->attempt().reached).text(options.timeout)};
   }
   PENSTOCK_TRY(resolution->result());
   paho::use_address(options.broker.host, resolution->attempt().address);

@@ -156,7 +156,8 @@ Result<std::int64_t> certificate_end(const std::string& file) {
 TlsStream::TlsStream(Context context, Session session)
     : context_(std::move(context)), session_(std::move(session)) {}
 
-Result<TlsStream> TlsStream::open(int socket, const std::string& host, const TlsFiles& files) {
+Result<TlsStream> TlsStream::open(int socket, const std::string& host, const TlsFiles& files,
+                                  std::chrono::milliseconds time_max, const std::stop_token& stop) {
   PENSTOCK_TRY_ASSIGN(auto context, make_context(files));
   ::SSL_CTX_set_verify(context.get(), files.is_insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                        nullptr);
@@ -172,7 +173,13 @@ Result<TlsStream> TlsStream::open(int socket, const std::string& host, const Tls
     ::SSL_set_tlsext_host_name(session.get(), host.c_str());
   }
   ::SSL_set_fd(session.get(), socket);
-  const int made = ::SSL_connect(session.get());
+  const auto deadline = std::chrono::steady_clock::now() + time_max;
+  int made = ::SSL_connect(session.get());
+  // The socket's own time has run out, not ours.
+  while (made != 1 && ::SSL_get_error(session.get(), made) == SSL_ERROR_WANT_READ &&
+         !stop.stop_requested() && std::chrono::steady_clock::now() < deadline) {
+    made = ::SSL_connect(session.get());
+  }
   if (made == 1) return TlsStream(std::move(context), std::move(session));
   const long verdict = ::SSL_get_verify_result(session.get());
   if (verdict == X509_V_OK || files.is_insecure) {

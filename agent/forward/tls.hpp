@@ -1,9 +1,11 @@
 // TLS said plainly: whether its files can be read, and why a handshake fails. Paho tells neither.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -30,9 +32,11 @@ Result<std::int64_t> certificate_end(const std::string& file);
 class TlsStream {
  public:
   /// A handshake on a connected, blocking socket; certificate and host name are checked unless
-  /// `files` says otherwise. Blocks for as long as the socket's own timeouts allow. unavailable:
-  /// says what is wrong.
-  static Result<TlsStream> open(int socket, const std::string& host, const TlsFiles& files);
+  /// `files` says otherwise. Blocks for `time_max` and one of the socket's own timeouts at most, or
+  /// for one of these after `stop` was asked for. unavailable: says what is wrong.
+  static Result<TlsStream> open(int socket, const std::string& host, const TlsFiles& files,
+                                std::chrono::milliseconds time_max,
+                                const std::stop_token& stop = {});
 
   /// Bytes that were read (or written of `data`); 0: not now. The same bytes have to be given to
   /// write() until it takes some. unavailable: the connection has ended.

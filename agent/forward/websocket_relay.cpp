@@ -178,10 +178,10 @@ bool WebSocketRelay::Pump::write_both() {
 Result<std::unique_ptr<WebSocketRelay>> WebSocketRelay::open(const ConnectOptions& options,
                                                              const std::string& address,
                                                              const std::stop_token& stop) {
-  PENSTOCK_TRY_ASSIGN(UniqueFd socket, connect_to(address, options.broker.port));
+  PENSTOCK_TRY_ASSIGN(UniqueFd socket, connect_to(address, options, stop));
   WebSocketStream broker(std::move(socket));
   if (options.broker.uses_tls()) {
-    PENSTOCK_TRY(broker.secure(options.broker.host, options.tls));
+    PENSTOCK_TRY(broker.secure(options, stop));
   }
   send_at_once(broker.fd());
   PENSTOCK_TRY(broker.upgrade(options, stop));

@@ -22,7 +22,7 @@ namespace penstock::forward {
 class WebSocketRelay {
  public:
   /// Connects to the broker at `address` (digits), with TLS for wss, and opens the WebSocket. Each
-  /// step blocks for about 3 s at most, the last for options.timeout or until `stop` is asked for.
+  /// step blocks for options.timeout at most, and for 3 s at most after `stop` was asked for.
   /// stopped: by that. unavailable: says why not.
   static Result<std::unique_ptr<WebSocketRelay>> open(const ConnectOptions& options,
                                                       const std::string& address,

@@ -38,8 +38,9 @@ Result<std::size_t> write_now(int fd, std::string_view data) {
   return errno_error("send");
 }
 
-Result<void> WebSocketStream::secure(const std::string& host, const TlsFiles& files) {
-  PENSTOCK_TRY_ASSIGN(tls_, TlsStream::open(fd(), host, files));
+Result<void> WebSocketStream::secure(const ConnectOptions& options, const std::stop_token& stop) {
+  PENSTOCK_TRY_ASSIGN(
+      tls_, TlsStream::open(fd(), options.broker.host, options.tls, options.timeout, stop));
   return {};
 }
 

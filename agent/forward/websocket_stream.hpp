@@ -25,9 +25,8 @@ class WebSocketStream {
   /// Takes a connected, blocking socket.
   explicit WebSocketStream(UniqueFd socket) : socket_(std::move(socket)) {}
 
-  /// With TLS from here on. Blocks for as long as the socket's own timeouts allow. unavailable:
-  /// says what is wrong.
-  Result<void> secure(const std::string& host, const TlsFiles& files);
+  /// With TLS from here on: as TlsStream::open, for options.timeout.
+  Result<void> secure(const ConnectOptions& options, const std::stop_token& stop = {});
   /// Asks for the WebSocket; the socket does not block from here on. Waits for options.timeout at
   /// most, or until `stop` is asked for. stopped: by that. unavailable: says what the server did.
   Result<void> upgrade(const ConnectOptions& options, const std::stop_token& stop = {});

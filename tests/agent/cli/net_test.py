@@ -14,6 +14,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "peers"))
 from certificate import make_certificate  # noqa: E402
+from gate import Gate, Line  # noqa: E402
 from mosquitto import free_port, wait_for_port  # noqa: E402
 from program import PATIENCE_S, Case, main  # noqa: E402
 
@@ -131,6 +132,30 @@ class NoWebSocket(NetCase):
         config = self.upstream(f"ws://127.0.0.1:{listener.getsockname()[1]}")
         self.assertRegex(self.ends(75, "send", "--timeout", "1s", "-c", config).stdout,
                          r"fail +websocket .*no answer to the WebSocket request within 1 s; is it a port for WebSocket\?")
+
+
+class LongLines(NetCase):
+    """A line on which every answer takes 3.4 s: what the agent takes in its stride, the commands do too."""
+
+    def test_every_command(self):
+        gates, ports = {}, self.every_listener()
+        for scheme in ("mqtts", "wss"):
+            gates[scheme] = Gate(ports[scheme])
+            self.addCleanup(gates[scheme].close)
+            gates[scheme].line = Line(delay_s=1.7)
+        config = self.upstream(f"mqtts://127.0.0.1:{gates['mqtts'].port}")
+        receiver = self.start("receive", "--broker", f"wss://127.0.0.1:{gates['wss'].port}", "--ca", str(self.ca))
+        trials = [self.start(*arguments, "-c", config) for arguments in (("check", "--net"), ("send", "--timeout", "30s"))]
+        self.assertRegex(self.ends(75, "send", "--timeout", "2s", "-c", config).stdout,
+                         "fail +tls .*no answer to the TLS handshake within 2 s")
+        for trial in trials:
+            out, told = trial.communicate(timeout=PATIENCE_S)
+            self.assertEqual(0, trial.returncode, out + told)
+        for line in receiver.stderr:
+            self.assertNotIn("not connected", line)
+            if "connected: " in line:
+                break
+        self.assertEqual(0, self.stopped(receiver)[0])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <limits>
 #include <utility>
 
@@ -18,6 +20,9 @@ using forward::Protocol;
 using forward::ProtocolChoice;
 using forward::Stage;
 using Verdict = TrialReport::Verdict;
+
+/// Client id, user name or password, authorisation.
+bool is_about_identity(std::uint8_t code) { return code >= 0x85 && code <= 0x87; }
 
 std::int64_t now_us() { return system_clock().steady_us(); }
 
@@ -60,16 +65,34 @@ void TrialReport::write(daemon::JsonLine& line) const {
     is_logged_in = is_logged_in || (step.is_good && step.name == "login");
   }
   line.text("broker", broker).boolean("ok", verdict == Verdict::good);
+  line.text("client_id", client_id);
   if (is_logged_in) line.text("protocol", to_string(limits.protocol));
   line.raw("steps", "[" + list + "]");
   if (verdict != Verdict::good) line.text("error", steps.back().note);
   if (reason_code != 0) line.number("code", reason_code);
 }
 
+void add_client_id_option(CLI::App& command, std::string& client_id, std::string_view suffix) {
+  const auto check = [](const std::string& text) {
+    const bool has_control =
+        std::any_of(text.begin(), text.end(), [](unsigned char c) { return std::iscntrl(c) != 0; });
+    return text.empty() ? "needs a value" : has_control ? "holds a control character" : "";
+  };
+  command
+      .add_option(
+          "--client-id", client_id,
+          fmt::format("MQTT client id to log in with; default: the agent's and {}. With the\n"
+                      "agent's own the broker ends the connection of an agent that runs",
+                      suffix))
+      ->type_name("ID")
+      ->check(check);
+}
+
 Result<forward::ConnectOptions> trial_options(const forward::ForwardOptions& forward,
-                                              std::string_view client_id_suffix) {
+                                              std::string_view client_id_suffix,
+                                              const std::string& client_id) {
   forward::ConnectOptions options;
-  options.client_id = client_id_of(forward, client_id_suffix);
+  options.client_id = client_id.empty() ? client_id_of(forward, client_id_suffix) : client_id;
   options.packet_bytes_max = forward.packet_bytes_max;
   options.tls = forward.tls;
   options.keep_alive = forward.keep_alive;
@@ -97,9 +120,12 @@ void BrokerTrial::Wake::wait_until(std::int64_t steady_us) {
   is_raised = false;
 }
 
-BrokerTrial::BrokerTrial(const forward::ConnectOptions& options)
-    : options_(options), link_(system_clock(), [wake = wake_] { wake->raise(); }) {
+BrokerTrial::BrokerTrial(const forward::ConnectOptions& options, std::string agent_id)
+    : options_(options),
+      agent_id_(std::move(agent_id)),
+      link_(system_clock(), [wake = wake_] { wake->raise(); }) {
   report_.broker = options.broker.url;
+  report_.client_id = options.client_id;
 }
 
 BrokerTrial::~BrokerTrial() { link_.close(std::chrono::milliseconds(500), true); }
@@ -140,6 +166,15 @@ bool BrokerTrial::reach() {
   return tried->result().ok();
 }
 
+/// A broker may let in, or let write, the agent's id alone.
+std::string BrokerTrial::identity_hint() const {
+  if (options_.client_id == agent_id_) return {};
+  return fmt::format(
+      "; this command connects as {}, the agent as {}: does the broker know both? "
+      "--client-id names another",
+      options_.client_id, agent_id_);
+}
+
 LinkEvent BrokerTrial::connect_once(Protocol protocol) {
   options_.protocol = protocol;
   link_.open(++connection_, options_, 1);
@@ -169,13 +204,17 @@ bool BrokerTrial::log_in(ProtocolChoice choice) {
   const std::int64_t took_us = now_us() - began_us;
   if (event.kind == LinkEvent::Kind::up) {
     report_.limits = event.limits;
-    report_.add("login", took_us, fmt::format("MQTT {}", to_string(event.limits.protocol)));
+    report_.add(
+        "login", took_us,
+        fmt::format("MQTT {}, client id {}", to_string(event.limits.protocol), options_.client_id));
     return true;
   }
   report_.reason_code = event.reason_code;
   const Verdict why = event.stage == Stage::refused ? Verdict::refused
                       : is_too_late()               ? Verdict::too_late
                                                     : Verdict::not_there;
+  const bool is_closed = event.stage == Stage::connack && !is_too_late();
+  if (is_closed || is_about_identity(event.reason_code)) event.text += identity_hint();
   report_.fail("login", took_us, why, std::move(event.text));
   return false;
 }
@@ -199,13 +238,16 @@ bool BrokerTrial::publish(forward::OutgoingMessage message) {
   for (;;) {
     for (const LinkEvent& event : link_.take_events()) {
       if (event.connection != connection_) continue;
-      if (event.kind == LinkEvent::Kind::down) return fail(Verdict::not_there, event.text);
+      if (event.kind == LinkEvent::Kind::down) {
+        return fail(Verdict::not_there, event.text + identity_hint());
+      }
       if (event.kind != LinkEvent::Kind::acknowledged || event.message != message_) continue;
       report_.reason_code = event.reason_code;
       if (event.reason_code >= 0x80) {
         return fail(Verdict::refused,
-                    fmt::format("the broker refuses {}: {} (0x{:02x})", topic,
-                                forward::reason_text(event.reason_code), event.reason_code));
+                    fmt::format("the broker refuses {}: {} (0x{:02x}){}", topic,
+                                forward::reason_text(event.reason_code), event.reason_code,
+                                is_about_identity(event.reason_code) ? identity_hint() : ""));
       }
       report_.add("publish", now_us() - began_us, topic);
       return true;

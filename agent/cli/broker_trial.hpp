@@ -18,6 +18,10 @@
 #include "agent/forward/mqtt_link.hpp"
 #include "agent/forward/resolve.hpp"
 
+namespace CLI {
+class App;
+}
+
 namespace penstock::cli {
 
 /// What a trial found, so far.
@@ -36,6 +40,7 @@ struct TrialReport {
     std::string note;
   };
   std::string broker;       ///< url
+  std::string client_id;    ///< that it logs in with
   std::vector<Step> steps;  ///< in order; a bad one is the last
   Verdict verdict = Verdict::good;
   std::uint8_t reason_code = 0;  ///< when refused; else what a PUBACK said
@@ -45,21 +50,27 @@ struct TrialReport {
   void fail(std::string_view name, std::int64_t took_us, Verdict why, std::string text);
   /// 0, 65 too large, 69 not reached, 75 no answer in time, 76 refused.
   int exit_code() const;
-  /// "broker", "ok", "protocol", "steps", "error": the members that both commands print.
+  /// "broker", "ok", "client_id", "protocol", "steps", "error": the members that both commands
+  /// print.
   void write(daemon::JsonLine& line) const;
 };
 
+/// Adds `--client-id`. `suffix`: what stands behind the agent's id without it.
+void add_client_id_option(CLI::App& command, std::string& client_id, std::string_view suffix);
+
 /// What the running agent would connect with, but under a client id of its own, so that the agent
-/// keeps its connection (unless the broker takes only one); without a will. invalid: a secret
-/// cannot be read.
+/// keeps its connection (unless the broker takes only one): `client_id`, or where that is "" the
+/// agent's with the suffix; without a will. invalid: a secret cannot be read.
 Result<forward::ConnectOptions> trial_options(const forward::ForwardOptions& forward,
-                                              std::string_view client_id_suffix);
+                                              std::string_view client_id_suffix,
+                                              const std::string& client_id = {});
 
 /// Thread: owner only. Every wait has an end: about four times options.timeout for log_in(), one
 /// time for publish().
 class BrokerTrial {
  public:
-  explicit BrokerTrial(const forward::ConnectOptions& options);
+  /// agent_id: the client id of the agent. Where we have another one a refusal may be about that.
+  BrokerTrial(const forward::ConnectOptions& options, std::string agent_id);
   BrokerTrial(const BrokerTrial&) = delete;
   BrokerTrial& operator=(const BrokerTrial&) = delete;
   ~BrokerTrial();  ///< says goodbye
@@ -84,9 +95,11 @@ class BrokerTrial {
   };
 
   bool reach();
+  std::string identity_hint() const;
   forward::LinkEvent connect_once(forward::Protocol protocol);
 
   forward::ConnectOptions options_;
+  const std::string agent_id_;
   std::shared_ptr<Wake> wake_ = std::make_shared<Wake>();  // shared with a look-up that may be late
   forward::MqttLink link_;
   TrialReport report_;

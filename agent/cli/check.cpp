@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "agent/base/log.hpp"
+#include "agent/cli/broker_trial.hpp"
 #include "agent/cli/check_net.hpp"
 #include "agent/cli/commands.hpp"
 #include "agent/cli/configuration.hpp"
@@ -55,7 +56,7 @@ void show_summary(const Configuration& configuration, bool color) {
                     warnings == 0 ? "" : fmt::format(" ({})", plural(warnings, "warning"))));
 }
 
-int check(const Globals& globals, bool is_strict, bool tries_net) {
+int check(const Globals& globals, bool is_strict, bool tries_net, const std::string& client_id) {
   Configuration configuration(globals);
   const bool is_good = configuration.load();
   if (is_good) configuration.add_advice();
@@ -70,7 +71,7 @@ int check(const Globals& globals, bool is_strict, bool tries_net) {
   }
   if (!is_good) return finish_output(configuration.exit_code());
   if (tries_net) {
-    const int net = check_net(configuration.loaded().values, globals);
+    const int net = check_net(configuration.loaded().values, globals, client_id);
     if (net != daemon::exit_ok) return finish_output(net);
   }
   const bool is_finding = is_strict && found.warning_count() > 0;
@@ -84,6 +85,7 @@ void add_check_command(CLI::App& app, const Globals& globals, int& exit_code) {
     std::string file;
     bool is_strict = false;
     bool tries_net = false;
+    std::string client_id;
   };
   auto options = std::make_shared<Options>();  // shared with the callback
   CLI::App* command =
@@ -91,6 +93,8 @@ void add_check_command(CLI::App& app, const Globals& globals, int& exit_code) {
   command->add_option("FILE", options->file, "instead of -c FILE");
   command->add_flag("--strict", options->is_strict, "exit code 1 if there are warnings");
   command->add_flag("--net", options->tries_net, "also connect and log in to each broker");
+  add_client_id_option(*command, options->client_id, "-check");
+  command->get_option("--client-id")->needs("--net");
   command->footer(
       "Exit codes of --net, by the first broker that does not work: 69 not reached, 75 no answer "
       "in\n"
@@ -99,7 +103,7 @@ void add_check_command(CLI::App& app, const Globals& globals, int& exit_code) {
   command->callback([options, &globals, &exit_code] {
     Globals with_file = globals;
     if (!options->file.empty()) with_file.config_file = options->file;
-    exit_code = check(with_file, options->is_strict, options->tries_net);
+    exit_code = check(with_file, options->is_strict, options->tries_net, options->client_id);
   });
 }
 

@@ -26,20 +26,21 @@ std::string line_of(const TrialReport& report, bool use_color) {
                          static_cast<double>(step.took_us) / 1e3);
   }
   return colored("  ok   ", Color::green, use_color) +
-         fmt::format("{}   logged in with MQTT {}: {}", report.broker,
-                     to_string(report.limits.protocol), times);
+         fmt::format("{}   logged in with MQTT {} as {}: {}", report.broker,
+                     to_string(report.limits.protocol), report.client_id, times);
 }
 
 }  // namespace
 
-int check_net(const config::AgentConfig& config, const Globals& globals) {
+int check_net(const config::AgentConfig& config, const Globals& globals,
+              const std::string& client_id) {
   if (!config.upstream) {
     complain("there is no upstream to connect to");
     return daemon::exit_config;
   }
   const forward::ForwardOptions forward =
       daemon::forward_options(config, *config.upstream, daemon::boot_id());
-  Result<forward::ConnectOptions> options = trial_options(forward, "-check");
+  Result<forward::ConnectOptions> options = trial_options(forward, "-check", client_id);
   if (!options) {
     complain(options.error().text);
     return daemon::exit_config;
@@ -47,7 +48,7 @@ int check_net(const config::AgentConfig& config, const Globals& globals) {
   int exit_code = daemon::exit_ok;
   for (const config::BrokerAddress& broker : forward.brokers) {
     options->broker = broker;
-    BrokerTrial trial(*options);
+    BrokerTrial trial(*options, forward.client_id);
     trial.log_in(forward.protocol);
     if (exit_code == daemon::exit_ok) exit_code = trial.report().exit_code();
     if (globals.is_json) {

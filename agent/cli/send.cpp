@@ -30,6 +30,7 @@ struct SendOptions {
   std::string text = "a test by penstock send";
   std::string stream = "_test";
   std::string timeout = "10s";
+  std::string client_id;  // "": the agent's and "-send"
 };
 
 /// "<connector>" or "<connector>/<part>", as they stand in a topic.
@@ -89,7 +90,7 @@ class Sending {
     for (const auto& [name, value] : config_.agent.tags) {
       forward.tags[options_.stream.substr(0, options_.stream.find('/'))].insert(name);
     }
-    Result<forward::ConnectOptions> connect = trial_options(forward, "-send");
+    Result<forward::ConnectOptions> connect = trial_options(forward, "-send", options_.client_id);
     auto encoder =
         forward::MessageEncoder::make({forward.prefix, forward.device, epoch_, forward.topic,
                                        forward.compression, forward.format, forward.tags});
@@ -102,7 +103,7 @@ class Sending {
     int exit_code = daemon::exit_unavailable;
     for (const config::BrokerAddress& broker : forward.brokers) {
       connect->broker = broker;
-      BrokerTrial trial(*connect);
+      BrokerTrial trial(*connect, forward.client_id);
       const bool is_in = trial.log_in(forward.protocol);
       exit_code = is_in ? publish(trial, *encoder, rows) : trial.report().exit_code();
       tell(trial.report(), exit_code);
@@ -213,6 +214,7 @@ void add_send_command(CLI::App& app, const Globals& globals, int& exit_code) {
   command->add_option("--stream", options->stream, "its stream")->capture_default_str();
   command->add_option("--timeout", options->timeout, "for the login, and for the acknowledgement")
       ->capture_default_str();
+  add_client_id_option(*command, options->client_id, "-send");
   command->footer(
       "The event has an epoch of its own, so the numbers of a running agent stay what they are.\n"
       "Exit codes: 0 acknowledged, 65 too large for the broker, 69 not reached, 75 no answer in\n"

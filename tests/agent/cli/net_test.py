@@ -13,10 +13,12 @@ import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "peers"))
+import mqtt_codec as mqtt  # noqa: E402
 from certificate import make_certificate  # noqa: E402
 from gate import Gate, Line  # noqa: E402
 from mosquitto import free_port, wait_for_port  # noqa: E402
 from program import PATIENCE_S, Case, main  # noqa: E402
+from scripted_broker import Ended, Script, ScriptedBroker  # noqa: E402
 
 
 class NetCase(Case):
@@ -156,6 +158,60 @@ class LongLines(NetCase):
             if "connected: " in line:
                 break
         self.assertEqual(0, self.stopped(receiver)[0])
+
+
+class OneId(Script):
+    """Knows the agent's client id alone; `how` it refuses others."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def connect(self, connection, asked):
+        self.id = asked["client_id"]
+        if self.id == "penstock-gw-7" or self.how == "publish":
+            return super().connect(connection, asked)
+        if self.how != "silence":
+            connection.send(mqtt.connack(connection.version, code=self.how))
+        raise Ended
+
+    def publish(self, connection, found):
+        if self.id != "penstock-gw-7":
+            return connection.answer(found, 0x87)
+        return super().publish(connection, found)
+
+
+class Identity(NetCase):
+    """A broker that knows the agent by its client id: the commands say under which one they come, and take another."""
+
+    def test_another_id_is_refused(self):
+        broker = ScriptedBroker()
+        self.addCleanup(broker.close)
+        config = self.upstream(f"mqtt://127.0.0.1:{broker.port}")
+        hint = "this command connects as {}, the agent as penstock-gw-7.*--client-id"
+        for how, code, step in ((0x85, 76, "login"), (0x86, 76, "login"), (0x87, 76, "login"), ("silence", 69, "login"),
+                                ("publish", 76, "publish")):
+            broker.script = OneId(how)
+            with self.subTest(how):
+                self.assertRegex(self.ends(code, "send", "-c", config).stdout, f"fail +{step} .*" + hint.format("penstock-gw-7-send"))
+                if step == "login":
+                    self.assertRegex(self.ends(code, "check", "--net", config).stdout,
+                                     "fail .*login: .*" + hint.format("penstock-gw-7-check"))
+        (told,) = self.json_lines(76, "send", "--json", "-c", config)
+        self.assertEqual("penstock-gw-7-send", told["client_id"])
+
+    def test_the_id_is_told_and_taken(self):
+        broker = ScriptedBroker()
+        self.addCleanup(broker.close)
+        config = self.upstream(f"mqtt://127.0.0.1:{broker.port}")
+        self.assertRegex(self.ends(0, "send", "-c", config).stdout, "ok +login .*MQTT 5, client id penstock-gw-7-send")
+        self.assertIn("logged in with MQTT 5 as penstock-gw-7-check:", self.ends(0, "check", "--net", config).stdout)
+        broker.script = OneId(0x87)
+        self.ends(0, "send", "--client-id", "penstock-gw-7", "-c", config)
+        self.ends(0, "check", "--net", "--client-id", "penstock-gw-7", config)
+        broker.script = OneId("publish")
+        self.assertIn("as other,", self.ends(76, "send", "--client-id", "other", "-c", config).stdout)
+        self.ends(64, "send", "--client-id", "", "-c", config, says="--client-id")
+        self.ends(64, "check", "--client-id", "other", config, says="--net")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ void Forwarder::take_receiver_ack(const LinkEvent& event) {
       [&](const std::string& name) { return event.topic == ack_topic(options_, name); });
   if (at == options_.receivers.end()) return;
   const auto i = static_cast<std::size_t>(at - options_.receivers.begin());
+  if (event.is_too_long) return ignore(i, "too_long", event.text);
   const auto ack = parse_receiver_ack(event.text);
   if (!ack) return ignore(i, "unreadable", ack.error().text);
   if (ack->epoch != store_.epoch()) {

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <limits>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "agent/base/log.hpp"
 #include "agent/forward/mqtt_addresses.hpp"
+#include "agent/forward/mqtt_inbox.hpp"
 #include "agent/forward/mqtt_paho.hpp"
 #include "agent/forward/mqtt_words.hpp"
 #include "agent/forward/resolve.hpp"
@@ -19,67 +20,17 @@ namespace {
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t words_wait_us_max = 200'000;
+constexpr std::int64_t relief_every_us = 3'600'000'000;
+// A message that is read, with the longest topic and as much again for properties. Paho C 1.3.12
+// keeps the memory of the longest packet until the connection ends.
+constexpr std::int32_t packet_bytes_max = MqttLink::message_bytes_max + (std::int32_t{128} << 10);
 
 }  // namespace
-
-/// What foreign threads hand over. Outlives the link as long as one of them may still post.
-class MqttLink::Inbox {
- public:
-  explicit Inbox(std::function<void()> wake) : wake_(std::move(wake)) {}
-
-  void post(LinkEvent event) {
-    const std::lock_guard lock(mutex_);
-    events_.push_back(std::move(event));
-    if (wake_) wake_();
-  }
-  /// What nobody has read yet is replaced: a sender must not fill our memory.
-  void post_message(LinkEvent event) {
-    const std::lock_guard lock(mutex_);
-    const auto unread = std::find_if(events_.begin(), events_.end(), [&](const LinkEvent& other) {
-      return other.kind == event.kind && other.connection == event.connection &&
-             other.topic == event.topic;
-    });
-    if (unread != events_.end()) events_.erase(unread);
-    events_.push_back(std::move(event));
-    if (wake_) wake_();
-  }
-  /// What the broker said with the refusal that was posted for this connection.
-  void post_words(std::uint64_t connection, const std::string& words) {
-    const std::lock_guard lock(mutex_);
-    words_ = {connection, words};
-    if (wake_) wake_();
-  }
-  /// nullopt: not posted yet.
-  std::optional<std::string> words(std::uint64_t connection) {
-    const std::lock_guard lock(mutex_);
-    return words_.first == connection ? std::optional(words_.second) : std::nullopt;
-  }
-  void wake() {
-    const std::lock_guard lock(mutex_);
-    if (wake_) wake_();
-  }
-  void take(std::vector<LinkEvent>& out) {
-    const std::lock_guard lock(mutex_);
-    out.swap(events_);
-    events_.clear();
-  }
-  /// From now on nobody is woken: the owner goes away.
-  void disarm() {
-    const std::lock_guard lock(mutex_);
-    wake_ = nullptr;
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<LinkEvent> events_;
-  std::pair<std::uint64_t, std::string> words_;  // of the connection with that number; 0: none
-  std::function<void()> wake_;
-};
 
 struct MqttLink::Connection final : public mqtt::iaction_listener {
   enum class Step : std::uint8_t { resolving, connecting, explaining, awaiting_words, over };
 
-  Connection(const Clock& clock_in, std::shared_ptr<Inbox> inbox_in, std::uint64_t number_in,
+  Connection(const Clock& clock_in, std::shared_ptr<LinkInbox> inbox_in, std::uint64_t number_in,
              const ConnectOptions& options_in, std::uint32_t in_flight_max_in)
       : clock(clock_in),
         inbox(std::move(inbox_in)),
@@ -146,7 +97,7 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
   }
 
   const Clock& clock;
-  std::shared_ptr<Inbox> inbox;
+  std::shared_ptr<LinkInbox> inbox;
   const std::uint64_t number;
   ConnectOptions options;
   const std::uint32_t in_flight_max;
@@ -161,7 +112,7 @@ struct MqttLink::Connection final : public mqtt::iaction_listener {
 };
 
 MqttLink::MqttLink(const Clock& clock, std::function<void()> wake)
-    : clock_(clock), inbox_(std::make_shared<Inbox>(std::move(wake))) {}
+    : clock_(clock), inbox_(std::make_shared<LinkInbox>(std::move(wake))) {}
 
 MqttLink::~MqttLink() {
   close(std::chrono::milliseconds(500), false);
@@ -217,6 +168,7 @@ std::vector<LinkEvent> MqttLink::take_events() {
     }
   }
   obey_keep_alive(connection, events);
+  give_memory_back(connection, events);
   explain_failures(connection, events);
   add_words(connection, events);
   const bool has_failed = std::any_of(events.begin(), events.end(), [&](const LinkEvent& event) {
@@ -248,6 +200,23 @@ void MqttLink::obey_keep_alive(Connection& connection, std::vector<LinkEvent>& e
   inbox_->take(late);
   events.erase(std::remove_if(events.begin(), events.end(), is_of_connection), events.end());
   start_paho(connection);
+}
+
+/// Paho keeps what the longest packet took until its client is gone. Not often: the message may be
+/// one that the broker keeps, and comes again.
+void MqttLink::give_memory_back(Connection& connection, std::vector<LinkEvent>& events) {
+  const bool has_too_long = std::any_of(events.begin(), events.end(), [&](const LinkEvent& event) {
+    return event.connection == connection.number && event.is_too_long;
+  });
+  if (!has_too_long || !connection.client || clock_.steady_us() < next_relief_us_) return;
+  next_relief_us_ = clock_.steady_us() + relief_every_us;
+  paho::destroy(std::move(connection.client), std::chrono::milliseconds(500),
+                mqtt::disconnect_options(), connection.in_flight_max);
+  connection.step = Connection::Step::over;
+  std::vector<LinkEvent> late;
+  inbox_->take(late);
+  std::move(late.begin(), late.end(), std::back_inserter(events));
+  events.push_back(connection.down(Stage::up, "a message that is too long took memory"));
 }
 
 /// Paho hides why connecting failed: one attempt of our own tells, before `down` is handed on.
@@ -311,10 +280,11 @@ void MqttLink::start_paho(Connection& connection) {
     connection.client = paho::make_client(options, connection.in_flight_max);
     Connection* const self = &connection;
     connection.client->set_message_callback([self](const mqtt::const_message_ptr& message) {
-      if (message->get_payload_ref().size() > message_bytes_max) return;
       LinkEvent out = self->event(LinkEvent::Kind::message);
+      const std::size_t bytes = message->get_payload_ref().size();
+      out.is_too_long = bytes > message_bytes_max;
       out.topic = message->get_topic();
-      out.text = message->get_payload_str();
+      out.text = out.is_too_long ? std::to_string(bytes) + " bytes" : message->get_payload_str();
       out.is_retained = message->is_retained();
       self->inbox->post_message(std::move(out));
     });
@@ -333,7 +303,13 @@ void MqttLink::start_paho(Connection& connection) {
     });
     mqtt::connect_options connect = paho::connect_options(options);
     connect.set_max_inflight(static_cast<int>(connection.in_flight_max));
-    connection.client->connect(std::move(connect), nullptr, connection);
+    if (options.protocol == Protocol::v5) {
+      mqtt::properties properties;
+      properties.add(mqtt::property(mqtt::property::MAXIMUM_PACKET_SIZE, packet_bytes_max));
+      connect.set_properties(std::move(properties));
+    }
+    // Copied: moved options lose their properties on the way (Paho C++ 1.2.0).
+    connection.client->connect(connect, nullptr, connection);
   } catch (const std::exception& error) {
     connection.step = Connection::Step::over;
     inbox_->post(connection.down(Stage::resolve, penstock::quoted(error.what())));

@@ -34,7 +34,10 @@ struct LinkEvent {
   std::string text;              ///< down, not_subscribed: why. message: the payload
   std::string topic;             ///< message
   bool is_retained = false;      ///< message: kept by the broker, not sent just now
+  bool is_too_long = false;      ///< message: `text` says so instead
 };
+
+class LinkInbox;
 
 /// A new Paho client for each connection, nothing kept or sent again by itself. Paho's callbacks
 /// only post. Thread: owner only; the events come from others through the queue inside.
@@ -62,8 +65,9 @@ class MqttLink {
   /// written. What is retained goes with QoS 1. unavailable: not connected; `down` follows.
   Result<void> publish(std::uint64_t message, OutgoingMessage outgoing);
 
-  /// QoS 1; what comes are events of the kind `message`, of each topic the last one only and none
-  /// longer than message_bytes_max. A refusal is the event `not_subscribed`. unavailable: not
+  /// QoS 1; what comes are events of the kind `message`, of each topic the last one only. One that
+  /// is longer than message_bytes_max is told without its payload; with MQTT 5 the broker knows
+  /// beforehand and sends none. A refusal is the event `not_subscribed`. unavailable: not
   /// connected; `down` follows.
   Result<void> subscribe(const std::vector<std::string>& topics);
   static constexpr std::size_t message_bytes_max = std::size_t{512} << 10;
@@ -74,17 +78,18 @@ class MqttLink {
 
  private:
   struct Connection;
-  class Inbox;
   void start_paho(Connection& connection);
   void add_words(Connection& connection, std::vector<LinkEvent>& events);
   void explain_failures(Connection& connection, std::vector<LinkEvent>& events);
   void obey_keep_alive(Connection& connection, std::vector<LinkEvent>& events);
+  void give_memory_back(Connection& connection, std::vector<LinkEvent>& events);
 
   const Clock& clock_;
-  std::shared_ptr<Inbox> inbox_;
+  std::shared_ptr<LinkInbox> inbox_;
   std::unique_ptr<Connection> connection_;
   std::map<std::string, std::chrono::seconds> keep_alives_;  // url -> what its broker asked for
-  std::size_t failed_tries_ = 0;  // a name's addresses are tried from another one on each time
+  std::int64_t next_relief_us_ = 0;  // from when on a connection may be ended for its memory
+  std::size_t failed_tries_ = 0;     // a name's addresses are tried from another one on each time
 };
 
 }  // namespace penstock::forward

@@ -6,6 +6,7 @@ tests/agent/cli/net_test.py PENSTOCK [-k PATTERN]
 import http.server
 import os
 import pathlib
+import re
 import socket
 import ssl
 import subprocess
@@ -16,8 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "peers"))
 import mqtt_codec as mqtt  # noqa: E402
 from certificate import make_certificate  # noqa: E402
 from gate import Gate, Line  # noqa: E402
-from mosquitto import free_port, wait_for_port  # noqa: E402
-from program import PATIENCE_S, Case, main  # noqa: E402
+from mosquitto import Mosquitto, free_port, wait_for_port  # noqa: E402
+from program import PATIENCE_S, PENSTOCK, Case, main  # noqa: E402
 from scripted_broker import Ended, Script, ScriptedBroker  # noqa: E402
 
 
@@ -212,6 +213,64 @@ class Identity(NetCase):
         self.assertIn("as other,", self.ends(76, "send", "--client-id", "other", "-c", config).stdout)
         self.ends(64, "send", "--client-id", "", "-c", config, says="--client-id")
         self.ends(64, "check", "--client-id", "other", config, says="--net")
+
+
+class LongAnswers(NetCase):
+    """A message of 80 MB where a receiver's word is to be: by MQTT 5 it never comes, by 3.1.1 it is told, once."""
+
+    def agent_with(self, protocol, *flags):
+        """It has read what stood on the topics of two receivers, a long one on the first, and has got a long one more by now.
+
+        The agent, and how to read its log.
+        """
+        broker = Mosquitto(self.dir)
+        self.addCleanup(broker.stop)
+        broker.start()
+        (self.dir / "long").write_bytes(b"x" * (80 << 20))
+        (self.dir / "short").write_bytes(b"x")
+
+        def publish(receiver, file, *flags):
+            subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-t", f"penstock/gw-7/ack/{receiver}", "-q", "1", "-f",
+                            self.dir / file, *flags], check=True, timeout=PATIENCE_S)
+        if "-r" in flags:
+            publish("erp", "long", "-r")
+        publish("mes", "short", "-r")
+        config = self.upstream(f"mqtt://127.0.0.1:{broker.port}",
+                               f", protocol: '{protocol}', ack: receiver, receivers: [erp, mes, end]")
+        with open(self.dir / "agent.log", "w", encoding="utf-8") as log:
+            agent = subprocess.Popen([PENSTOCK, "run", "-c", config], stderr=log, env=self.environment)
+        self.addCleanup(agent.wait)
+        self.addCleanup(agent.kill)
+
+        def told():
+            return (self.dir / "agent.log").read_text(encoding="utf-8")
+        self.until("what a receiver says", lambda: "receiver=mes reason=unreadable" in told())
+        publish("erp", "long", *flags)
+        publish("end", "short", "-r")
+        self.until("what another receiver says", lambda: "receiver=end reason=unreadable" in told())
+        return agent, told
+
+    @staticmethod
+    def has_little_memory(agent):
+        status = pathlib.Path(f"/proc/{agent.pid}/status").read_text(encoding="ascii")
+        return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) <= 16 << 10
+
+    def test_by_mqtt_5_it_does_not_come(self):
+        agent, told = self.agent_with("5", "-r")
+        self.assertNotIn("receiver_ignored receiver=erp", told())
+        self.assertTrue(self.has_little_memory(agent))
+
+    def test_by_mqtt_3_1_1_it_is_told_once(self):
+        _, told = self.agent_with("3.1.1", "-r")
+        self.until("what is ignored", lambda: "receiver_ignored receiver=erp" in told())
+        self.assertEqual(1, told().count("event=receiver_ignored receiver=erp reason=too_long"), told())
+        self.assertIn(f'text="{80 << 20} bytes"', told())
+        self.assertEqual(1, told().count("took memory"), told())
+
+    def test_by_mqtt_3_1_1_the_memory_is_given_back(self):
+        agent, told = self.agent_with("3.1.1")
+        self.until("what is ignored", lambda: "receiver_ignored receiver=erp" in told())
+        self.until("the memory", lambda: self.has_little_memory(agent))
 
 
 if __name__ == "__main__":

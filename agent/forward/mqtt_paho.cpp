@@ -74,6 +74,12 @@ bool may_be_http(int code, const ConnectOptions& options) {
   return options.protocol == Protocol::v5 ? code > 1 && code <= 0x80 : code > 5;
 }
 
+/// mosquitto, for one, calls a wrong password "not authorised".
+std::string_view login_question(const ConnectOptions& options) {
+  if (options.user.empty()) return "; no user name is given";
+  return options.password.empty() ? "; no password is given" : "; is the password right?";
+}
+
 bool is_final_refusal(std::uint8_t code) {
   return code == 0x85 || code == 0x86 || code == 0x87 || code == 0x8A || code == 0x8C;
 }
@@ -181,7 +187,7 @@ ConnectFailure connect_failure(const mqtt::token& token, const ConnectOptions& o
     failure.text = fmt::format("the broker refuses the connection: {} (0x{:02x})",
                                reason_text(failure.reason_code), failure.reason_code);
     const bool is_about_us = failure.reason_code == 0x86 || failure.reason_code == 0x87;
-    if (is_about_us && options.user.empty()) failure.text += "; no user name is given";
+    if (is_about_us) failure.text += login_question(options);
   } else if (message == "TCP connect completion failure" || message == "socket error") {
     failure.stage = Stage::connack;
     failure.is_doubtful = options.broker.is_websocket();

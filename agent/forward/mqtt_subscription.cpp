@@ -46,11 +46,11 @@ bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& cha
   return is_done();
 }
 
-/// Whether the broker answers in time, or until `stop` is asked for.
-template <typename Token>
-bool is_answered(const Token& token, const std::stop_token& stop) {
+/// Whether the broker answers in time, before the connection is lost or `stop` is asked for.
+template <typename Token, typename IsLost>
+bool is_answered(const Token& token, const std::stop_token& stop, const IsLost& is_lost) {
   const auto end = std::chrono::steady_clock::now() + answer_time_max;
-  while (!stop.stop_requested() && std::chrono::steady_clock::now() < end) {
+  while (!stop.stop_requested() && !is_lost() && std::chrono::steady_clock::now() < end) {
     if (token->wait_for(look_every)) return true;
   }
   return false;
@@ -117,6 +117,16 @@ struct Subscription::Connection final : public mqtt::iaction_listener {
     is_connected = false;
     if (lost_text.empty()) lost_text = text;
     changed.notify_all();
+  }
+  bool is_lost() {
+    const std::lock_guard lock(mutex);
+    return !is_connected;
+  }
+  /// Why a call failed: where the connection ended meanwhile, why that did.
+  Result<void> reason(Result<void> failed) {
+    const std::lock_guard lock(mutex);
+    if (failed || failed.error().code == Errc::invalid || lost_text.empty()) return failed;
+    return Error{Errc::unavailable, lost_text};
   }
   void let_through(bool calls) {
     const std::lock_guard lock(mutex);
@@ -236,6 +246,10 @@ Result<Limits> Subscription::connect_once(const SubscriptionOptions& options,
     if (options.connect.protocol == Protocol::v5) answered_v5_ = true;
     return connection.limits;
   }
+  // It may have been let in, and have ended since.
+  if (connection.failure.error.text.empty()) {
+    connection.failure.error = {Errc::unavailable, connection.lost_text};
+  }
   lock.unlock();
   close(std::chrono::seconds(1));
   return connection.failure.error;
@@ -287,7 +301,7 @@ Result<void> Subscription::subscribe(std::span<const std::string> filters,
     // One filter at a time: only then does Paho report a refusal as a failure.
     try {
       const auto token = connection.client->subscribe(filter, 1);
-      if (!is_answered(token, stop)) {
+      if (!is_answered(token, stop, [&connection] { return connection.is_lost(); })) {
         result = Error{Errc::unavailable, "the broker does not answer SUBSCRIBE"};
       }
     } catch (const mqtt::exception& error) {
@@ -298,7 +312,7 @@ Result<void> Subscription::subscribe(std::span<const std::string> filters,
     if (!result) break;
   }
   connection.let_through(false);
-  return result;
+  return connection.reason(std::move(result));
 }
 
 Result<void> Subscription::publish_retained(const std::string& topic, const std::string& payload,
@@ -309,7 +323,7 @@ Result<void> Subscription::publish_retained(const std::string& topic, const std:
   Result<void> result;
   try {
     const auto token = connection.client->publish(mqtt::make_message(topic, payload, 1, true));
-    if (!is_answered(token, stop)) {
+    if (!is_answered(token, stop, [&connection] { return connection.is_lost(); })) {
       result = Error{Errc::unavailable, "the broker does not answer PUBLISH"};
     }
   } catch (const mqtt::exception& error) {
@@ -318,7 +332,7 @@ Result<void> Subscription::publish_retained(const std::string& topic, const std:
     result = Error{Errc::unavailable, penstock::quoted(error.what())};
   }
   connection.let_through(false);
-  return result;
+  return connection.reason(std::move(result));
 }
 
 Result<std::optional<ReceivedMessage>> Subscription::next_message(

@@ -37,6 +37,9 @@ class Script:
     def is_data(self, found):
         return not found["topic"].endswith("/status")
 
+    def subscribe(self, connection):
+        """Before a SUBSCRIBE is answered."""
+
     def ping(self, connection):
         connection.send(mqtt.packet(mqtt.PINGRESP, 0, b""))
 
@@ -116,6 +119,7 @@ class Connection:
                     self.publishes += 1
                     self.broker.script.publish(self, found)
                 elif kind == mqtt.SUBSCRIBE:
+                    self.broker.script.subscribe(self)
                     packet_id, filters = mqtt.read_subscribe(body, self.version)
                     self.send(mqtt.suback(packet_id, [qos for _, qos in filters], self.version))
                 elif kind == mqtt.PINGREQ:

@@ -273,5 +273,54 @@ class LongAnswers(NetCase):
         self.until("the memory", lambda: self.has_little_memory(agent))
 
 
+class TakenOver(Script):
+    """Lets a client in, and ends the connection `when`, as for another one with its id."""
+
+    def __init__(self, when):
+        self.when = when
+
+    def connect(self, connection, asked):
+        if self.when == "at once":
+            connection.send(mqtt.connack(5) + mqtt.packet(mqtt.DISCONNECT, 0, b"\x8e\x00"))
+            raise Ended
+        super().connect(connection, asked)
+
+    def subscribe(self, connection):
+        connection.disconnect(0x8E)
+
+
+class Refused(NetCase):
+    """Why a connection is refused or ended, as far as it can be known."""
+
+    def test_a_receiver_that_is_taken_over(self):
+        broker = ScriptedBroker()
+        self.addCleanup(broker.close)
+        for when in ("at once", "while subscribing"):
+            broker.script = TakenOver(when)
+            for _ in range(5):
+                with self.subTest(when):
+                    receiver = self.start("receive", "--broker", f"mqtt://127.0.0.1:{broker.port}")
+                    said = next(line for line in receiver.stderr if "connected:" in line or "lost" in line)
+                    self.assertIn("session taken over by another client with the same id", said)
+                    self.stopped(receiver)
+
+    def test_a_wrong_password(self):
+        class Knows(Script):
+            def connect(self, connection, asked):
+                connection.send(mqtt.connack(connection.version, code=self.code))
+                raise Ended
+        broker = ScriptedBroker(Knows())
+        self.addCleanup(broker.close)
+        password = self.write("password", "wrong\n")
+        password.chmod(0o600)
+        for code in (0x86, 0x87):
+            broker.script.code = code
+            for more, text in ((f", user: gw, password: {{file: {password}}}", "is the password right"),
+                               (", user: gw", "no password is given"), ("", "no user name is given")):
+                with self.subTest((code, more)):
+                    config = self.upstream(f"mqtt://127.0.0.1:{broker.port}", more)
+                    self.assertRegex(self.ends(76, "check", "--net", config).stdout, f"fail .*login: .*0x{code:x}.*; {text}")
+
+
 if __name__ == "__main__":
     main()

@@ -11,21 +11,12 @@
 #include "agent/base/wire.hpp"
 #include "buffer/layout.hpp"
 #include "buffer/lmdb.hpp"
+#include "buffer/newcomers.hpp"
 #include "buffer/parking.hpp"
 #include "buffer/store.hpp"
 #include "buffer/streams.hpp"
 
 namespace penstock::buffer {
-
-/// A row of a request, ready to be stored.
-struct PackedRow {
-  const NewRow* row = nullptr;
-  RowKind kind = RowKind::batch;  ///< loss: also a batch that found no room
-  std::uint8_t loss_reason = 0;
-  bool loss_is_exact = true;
-  std::uint32_t raw_size = 0;
-  std::string_view content;  ///< compressed
-};
 
 /// Where one class stands in memory.
 struct ClassMarks {
@@ -125,10 +116,11 @@ class Transaction {
   /// stream.
   Result<void> take_out_damaged(Cursor& cursor, const DecodedKey& row);
   void count_loss(Stream& stream, const RowKey& key, LossReason reason);
-  /// Turns a new batch of this policy into a loss: of the class, of the group (nullptr: any).
-  bool turn_into_loss(std::span<PackedRow> rows, WhenFull policy, std::optional<Priority> priority,
-                      const Group* group);
-  Result<bool> give_way(std::span<PackedRow> rows);
+  Result<void> keep_share(Group& group, std::span<PackedRow> rows);
+  /// Turns a new batch of this policy into a loss: of the class, or of the lowest one.
+  bool turn_into_loss(Newcomers& rows, WhenFull policy, Priority priority);
+  bool turn_into_loss(Newcomers& rows, WhenFull policy);
+  Result<bool> give_way(Newcomers& rows);
   Result<bool> is_empty();
   /// Takes the loss row `id` out of the table if `key`, a loss of the same kind, can continue it.
   Result<void> merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key,

@@ -12,15 +12,9 @@ constexpr Priority lowest_first[] = {Priority::low, Priority::normal, Priority::
 }  // namespace
 
 std::uint64_t Transaction::pages_for(std::span<const PackedRow> rows, std::size_t page_size) {
-  std::uint64_t pages = 1;
-  std::uint64_t leaf_bytes = 0;
-  for (const PackedRow& packed : rows) {
-    const std::uint64_t space = row_space(packed.content.size() + row_overhead, page_size);
-    pages += space / page_size;
-    leaf_bytes += space % page_size;
-  }
-  constexpr std::size_t page_header = 16;
-  return pages + leaf_bytes / (page_size - page_header);
+  RowSpace space(page_size);
+  for (const PackedRow& packed : rows) space.add(packed);
+  return space.pages();
 }
 
 Result<bool> Transaction::is_empty() {
@@ -33,47 +27,46 @@ Result<bool> Transaction::is_empty() {
 }
 
 Result<void> Transaction::keep_shares(std::span<PackedRow> rows) {
-  std::vector<Group*> groups;
+  std::vector<std::pair<Group*, RowSpace>> groups;
   for (const PackedRow& packed : rows) {
     Group* group = streams_.find(packed.row->stream_id)->group;
     const bool is_limited =
         group->policy.share_bytes_max != 0 && group->policy.when_full != WhenFull::block;
-    if (is_limited && std::find(groups.begin(), groups.end(), group) == groups.end()) {
-      groups.push_back(group);
-    }
+    if (!is_limited) continue;
+    auto at = std::find_if(groups.begin(), groups.end(),
+                           [group](const auto& entry) { return entry.first == group; });
+    if (at == groups.end()) at = groups.insert(at, {group, RowSpace(page_size_)});
+    at->second.add(packed);
   }
-  for (Group* group : groups) {
-    const auto sum = [&] {
-      std::uint64_t bytes = 0;
-      for (const PackedRow& packed : rows) {
-        if (streams_.find(packed.row->stream_id)->group != group) continue;
-        bytes += row_space(packed.content.size() + row_overhead, page_size_);
-      }
-      return bytes;
-    };
-    for (std::uint64_t wanted = sum(); group->next + wanted > group->policy.share_bytes_max;) {
-      if (group->policy.when_full == WhenFull::drop_oldest) {
-        PENSTOCK_TRY_ASSIGN(const bool has_dropped, drop_oldest(group));
-        if (has_dropped) continue;
-      }
-      if (!turn_into_loss(rows, group->policy.when_full, std::nullopt, group)) break;
-      wanted = sum();
+  for (const auto& [group, wanted] : groups) {
+    if (group->next + wanted.bytes() <= group->policy.share_bytes_max) continue;
+    PENSTOCK_TRY(keep_share(*group, rows));
+  }
+  return {};
+}
+
+Result<void> Transaction::keep_share(Group& group, std::span<PackedRow> rows) {
+  Newcomers newcomers(rows, streams_, &group, page_size_);
+  while (group.next + newcomers.space().bytes() > group.policy.share_bytes_max) {
+    if (group.policy.when_full == WhenFull::drop_oldest) {
+      PENSTOCK_TRY_ASSIGN(const bool has_dropped, drop_oldest(&group));
+      if (has_dropped) continue;
     }
+    if (!turn_into_loss(newcomers, group.policy.when_full)) break;
   }
   return {};
 }
 
 Result<void> Transaction::make_room(std::span<PackedRow> rows, const Room& room) {
+  if (rows.empty()) return {};
+  Newcomers newcomers(rows, streams_, nullptr, page_size_);
   for (;;) {
-    const bool has_batches = std::any_of(rows.begin(), rows.end(), [](const PackedRow& packed) {
-      return packed.kind == RowKind::batch;
-    });
-    const std::uint64_t limit = has_batches ? room.pages - room.reserved : room.pages;
+    const std::uint64_t limit = newcomers.has_batches() ? room.pages - room.reserved : room.pages;
     PENSTOCK_TRY_ASSIGN(const std::uint64_t used, txn_.pages());
-    if (rows.empty() || used + pages_for(rows, page_size_) <= limit) return {};
+    if (used + newcomers.space().pages() <= limit) return {};
     PENSTOCK_TRY_ASSIGN(const bool is_alone, is_empty());
     if (is_alone) return {};
-    PENSTOCK_TRY_ASSIGN(const bool has_given_way, give_way(rows));
+    PENSTOCK_TRY_ASSIGN(const bool has_given_way, give_way(newcomers));
     if (!has_given_way) {
       return Error{Errc::full,
                    "the buffer is full" + (room.limit.empty() ? "" : ": " + room.limit)};
@@ -81,18 +74,28 @@ Result<void> Transaction::make_room(std::span<PackedRow> rows, const Room& room)
   }
 }
 
-Result<bool> Transaction::give_way(std::span<PackedRow> rows) {
+Result<bool> Transaction::give_way(Newcomers& rows) {
   for (const Priority priority : lowest_first) {
-    if (turn_into_loss(rows, WhenFull::drop_newest, priority, nullptr)) return true;
+    if (turn_into_loss(rows, WhenFull::drop_newest, priority)) return true;
     PENSTOCK_TRY_ASSIGN(bool has_dropped, drop_oldest_parked(priority, nullptr));
     if (has_dropped) return true;
     PENSTOCK_TRY_ASSIGN(has_dropped, drop_oldest_of(priority, nullptr));
     if (has_dropped) return true;
   }
-  for (const Priority priority : lowest_first) {
-    if (turn_into_loss(rows, WhenFull::drop_oldest, priority, nullptr)) return true;
-  }
-  return false;
+  return turn_into_loss(rows, WhenFull::drop_oldest);
+}
+
+bool Transaction::turn_into_loss(Newcomers& rows, WhenFull policy) {
+  return std::any_of(std::begin(lowest_first), std::end(lowest_first),
+                     [&](Priority priority) { return turn_into_loss(rows, policy, priority); });
+}
+
+bool Transaction::turn_into_loss(Newcomers& rows, WhenFull policy, Priority priority) {
+  const PackedRow* row = rows.give_way(policy, priority);
+  if (row == nullptr) return false;
+  ++dropped_.rows;
+  dropped_.events += row->row->count;
+  return true;
 }
 
 Result<void> Transaction::make_room_ahead(std::uint64_t pages, const Room& room) {
@@ -284,28 +287,6 @@ Result<void> Transaction::put_loss(Priority priority, const RowKey& key, const L
              {loss.reason, loss.is_exact, 0, loss.time_unix_us, times_.buffer_us});
   streams_.add_rows(stream, 1, static_cast<std::int64_t>(row_space(row_overhead, page_size_)));
   return {};
-}
-
-bool Transaction::turn_into_loss(std::span<PackedRow> rows, WhenFull policy,
-                                 std::optional<Priority> priority, const Group* group) {
-  PackedRow* chosen = nullptr;
-  for (PackedRow& packed : rows) {
-    const Stream* stream = streams_.find(packed.row->stream_id);
-    if (packed.kind == RowKind::loss || stream->when_full != policy) continue;
-    if (priority && stream->next.priority != *priority) continue;
-    if (group != nullptr && stream->group != group) continue;
-    chosen = &packed;
-    // The oldest goes first, or the newest.
-    if (policy != WhenFull::drop_newest) break;
-  }
-  if (chosen == nullptr) return false;
-  chosen->kind = RowKind::loss;
-  chosen->loss_reason = static_cast<std::uint8_t>(LossReason::buffer_full);
-  chosen->loss_is_exact = true;
-  chosen->content = {};
-  ++dropped_.rows;
-  dropped_.events += chosen->row->count;
-  return true;
 }
 
 }  // namespace penstock::buffer

@@ -44,7 +44,7 @@ void ParkedStreams::pin(std::uint32_t stream_id, std::uint64_t id) {
 
 void ParkedStreams::unpin() {
   const std::lock_guard guard(mutex_);
-  for (auto& [id, stream] : streams_) stream.pinned = 0;
+  for (auto& [id, stream] : streams_) stream.pinned = stream.expires_us = 0;
 }
 
 void ParkedStreams::leave(std::uint32_t stream_id) {
@@ -90,6 +90,8 @@ void ParkedStreams::publish(const std::vector<ParkedStream>& parked, bool has_mo
     if (at == streams_.end()) continue;
     ParkedStream& stream = at->second;
     if (!has_more) stream.trimmed = done.acked;
+    // Where it was unpinned meanwhile, what was pinned may come of age before.
+    if (stream.pinned >= done.pinned) stream.expires_us = done.expires_us;
     for (auto& refusal : stream.refusals) {
       for (const auto& stored : done.refusals) {
         if (stored.id == refusal.id) refusal.is_stored = stored.is_stored;

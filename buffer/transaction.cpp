@@ -76,7 +76,7 @@ void Transaction::change_classes(std::span<const PackedRow> rows) {
     Stream* stream = streams_.find(packed.row->stream_id);
     PENSTOCK_ASSERT(stream != nullptr);
     if (stream->next.priority == stream->wanted || stream->next.account.rows != 0) continue;
-    if (has_parked(stream->id)) continue;
+    if (find_parked(stream->id) != nullptr) continue;
     streams_.touch(*stream);
     stream->next.priority = stream->wanted;
   }

@@ -3,9 +3,13 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
+#include <queue>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/base/wire.hpp"
@@ -129,9 +133,14 @@ class Transaction {
   Result<void> put_loss(Priority priority, const RowKey& key, const Loss& loss, Stream& stream);
 
   // transaction_parking.cpp
-  ParkedStream* parked_of(std::uint32_t stream_id);  ///< nullptr: not parked, or no longer
-  bool has_parked(std::uint32_t stream_id) const;
-  bool must_move(const RowKey& key);
+  /// Parked streams by the id of their oldest batch, which may be gone meanwhile.
+  using ParkedByAge =
+      std::priority_queue<std::pair<std::uint64_t, const ParkedStream*>,
+                          std::vector<std::pair<std::uint64_t, const ParkedStream*>>,
+                          std::greater<>>;
+  const ParkedStream* find_parked(std::uint32_t stream_id) const;
+  const ParkedStream* parked_of(std::uint32_t stream_id) const;  ///< nullptr: also if it leaves
+  bool must_move(const RowKey& key) const;
   /// false: it stays for a later commit.
   Result<bool> move_row(Priority priority, const DecodedKey& row, std::string_view value);
   void forget_damaged(const DecodedKey& row, std::size_t value_size);
@@ -141,10 +150,14 @@ class Transaction {
   Result<void> append_parked(const PackedRow& packed, const RowKey& key, Stream& stream);
   /// group: only of this one; nullptr: of any.
   Result<bool> drop_oldest_parked(Priority priority, const Group* group);
-  Result<std::optional<RowKey>> oldest_parked_batch(const ParkedStream& parked);
-  Result<bool> expire_parked(std::uint64_t max_age_us, std::uint64_t& next_us);
+  /// 0: it has none that may be dropped.
+  Result<std::uint64_t> oldest_parked_batch(const ParkedStream& parked);
+  Result<ParkedByAge*> parked_by_age(Priority priority, const Group* group);
+  Result<void> drop_parked(const ParkedStream& parked, std::uint64_t id);
+  Result<void> expire_parked(ParkedStream& parked, std::uint64_t max_age_us,
+                             std::uint64_t& next_us);
   Result<void> lose_parked(Cursor& cursor, const RowKey& key, Stream& stream, LossReason reason);
-  /// Takes the parked loss rows behind `pinned` that `key`, a loss of the same kind, continues.
+  /// Takes the parked loss row behind `pinned` that `key`, a loss of the same kind, continues.
   Result<void> merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key);
   Result<void> put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code,
                                Stream& stream);
@@ -164,7 +177,8 @@ class Transaction {
   Counters counters_;
   Marks marks_;
   Times times_;
-  std::vector<ParkedStream> parked_;
+  std::vector<ParkedStream> parked_;                                        // by stream id
+  std::map<std::pair<const Group*, Priority>, ParkedByAge> parked_by_age_;  // made when asked for
   bool may_move_ = true;
   std::uint64_t moved_bytes_ = 0;
   bool has_more_to_trim_ = false;

@@ -13,20 +13,19 @@ constexpr std::uint64_t moved_bytes_max = 4U << 20;
 
 }  // namespace
 
-ParkedStream* Transaction::parked_of(std::uint32_t stream_id) {
-  const auto found = std::find_if(
-      parked_.begin(), parked_.end(),
-      [stream_id](const ParkedStream& parked) { return parked.stream_id == stream_id; });
-  return found == parked_.end() || found->is_leaving ? nullptr : &*found;
+const ParkedStream* Transaction::find_parked(std::uint32_t stream_id) const {
+  const auto found = std::lower_bound(
+      parked_.begin(), parked_.end(), stream_id,
+      [](const ParkedStream& parked, std::uint32_t id) { return parked.stream_id < id; });
+  return found == parked_.end() || found->stream_id != stream_id ? nullptr : &*found;
 }
 
-bool Transaction::has_parked(std::uint32_t stream_id) const {
-  return std::any_of(parked_.begin(), parked_.end(), [stream_id](const ParkedStream& parked) {
-    return parked.stream_id == stream_id;
-  });
+const ParkedStream* Transaction::parked_of(std::uint32_t stream_id) const {
+  const ParkedStream* parked = find_parked(stream_id);
+  return parked == nullptr || parked->is_leaving ? nullptr : parked;
 }
 
-bool Transaction::must_move(const RowKey& key) {
+bool Transaction::must_move(const RowKey& key) const {
   const ParkedStream* parked = parked_of(key.stream_id);
   return parked != nullptr && key.id >= parked->from_id;
 }
@@ -157,10 +156,7 @@ Result<void> Transaction::append_parked(const PackedRow& packed, const RowKey& k
     const Loss loss{packed.loss_reason, packed.loss_is_exact,
                     is_from_source ? row.time_unix_us : times_.wall_us};
     RowKey merged = key;
-    const std::uint64_t pinned = parked_of(stream.id)->pinned;
-    if (stream.next.last_id > pinned) {
-      PENSTOCK_TRY(merge_parked(stream.next.last_id - 1, loss, merged));
-    }
+    PENSTOCK_TRY(merge_parked(parked_of(stream.id)->pinned, loss, merged));
     return put_parked_loss(merged, loss, 0, stream);
   }
   const RowKeyBytes bytes = encode_parked_key(key, RowKind::batch);
@@ -174,62 +170,90 @@ Result<void> Transaction::append_parked(const PackedRow& packed, const RowKey& k
   return {};
 }
 
-Result<bool> Transaction::drop_oldest_parked(Priority priority, const Group* group) {
-  std::optional<RowKey> oldest;
+/// Of the streams of this class and group that drop their oldest.
+Result<Transaction::ParkedByAge*> Transaction::parked_by_age(Priority priority,
+                                                             const Group* group) {
+  const auto [at, is_new] = parked_by_age_.try_emplace({group, priority});
   for (const ParkedStream& parked : parked_) {
+    if (!is_new) break;
     const Stream* stream = streams_.find(parked.stream_id);
     if (stream == nullptr || stream->next.priority != priority) continue;
     if (stream->when_full != WhenFull::drop_oldest) continue;
     if (group != nullptr && stream->group != group) continue;
-    PENSTOCK_TRY_ASSIGN(const auto key, oldest_parked_batch(parked));
-    if (key && (!oldest || key->id < oldest->id)) oldest = key;
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t id, oldest_parked_batch(parked));
+    if (id != 0) at->second.emplace(id, &parked);
   }
-  if (!oldest) return false;
-  Stream& stream = *streams_.find(oldest->stream_id);
-  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
-  PENSTOCK_TRY(cursor.seek(view(encode_parked_key(*oldest, RowKind::batch))));
-  const DecodedKey row{*oldest, RowKind::batch};
-  PENSTOCK_TRY_ASSIGN(const bool is_sound, is_whole(Table::parked, cursor, row, stream));
-  if (is_sound) {
-    PENSTOCK_TRY(lose_parked(cursor, *oldest, stream, LossReason::buffer_full));
-  } else {
-    PENSTOCK_TRY(take_out_damaged(cursor, row));
-  }
-  return true;
+  return &at->second;
 }
 
-Result<bool> Transaction::expire_parked(std::uint64_t max_age_us, std::uint64_t& next_us) {
-  for (const ParkedStream& parked : parked_) {
-    PENSTOCK_TRY_ASSIGN(const auto key, oldest_parked_batch(parked));
-    if (!key) continue;
-    Stream* stream = streams_.find(key->stream_id);
-    PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
-    PENSTOCK_TRY(cursor.seek(view(encode_parked_key(*key, RowKind::batch))));
-    const auto row =
-        decode_row(epoch_, Table::parked, cursor.key(), RowKind::batch, cursor.value());
-    // Damage is told when the row is read.
-    if (!row || stream == nullptr || !is_within(*key, *stream)) continue;
-    const std::uint64_t end_us = row->tail.buffer_time_us + max_age_us;
-    if (end_us > times_.buffer_us) {
-      next_us = std::min(next_us, end_us);
-      continue;
-    }
-    PENSTOCK_TRY(lose_parked(cursor, *key, *stream, LossReason::expired));
-    return true;
+Result<bool> Transaction::drop_oldest_parked(Priority priority, const Group* group) {
+  if (parked_.empty()) return false;
+  PENSTOCK_TRY_ASSIGN(ParkedByAge* const by_age, parked_by_age(priority, group));
+  while (!by_age->empty()) {
+    const auto [id, parked] = by_age->top();
+    by_age->pop();
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t oldest, oldest_parked_batch(*parked));
+    if (oldest == id) PENSTOCK_TRY(drop_parked(*parked, id));
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t next, oldest_parked_batch(*parked));
+    if (next != 0) by_age->emplace(next, parked);
+    if (oldest == id) return true;
   }
   return false;
 }
 
-Result<std::optional<RowKey>> Transaction::oldest_parked_batch(const ParkedStream& parked) {
+Result<void> Transaction::drop_parked(const ParkedStream& parked, std::uint64_t id) {
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
+  PENSTOCK_TRY_ASSIGN(const bool found, cursor.seek(view(first_parked_key(parked.stream_id, id))));
+  const auto row = found ? decode_parked_key(cursor.key()) : std::nullopt;
+  Stream* stream = row ? streams_.find(row->key.stream_id) : nullptr;
+  PENSTOCK_ASSERT(stream != nullptr);
+  PENSTOCK_TRY_ASSIGN(const bool is_sound, is_whole(Table::parked, cursor, *row, *stream));
+  if (!is_sound) return take_out_damaged(cursor, *row);
+  return lose_parked(cursor, row->key, *stream, LossReason::buffer_full);
+}
+
+Result<void> Transaction::expire_parked(ParkedStream& parked, std::uint64_t max_age_us,
+                                        std::uint64_t& next_us) {
+  Stream* stream = streams_.find(parked.stream_id);
+  if (stream == nullptr) return {};
+  PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
+  bool found = false;
+  if (parked.expires_us <= times_.buffer_us) {
+    PENSTOCK_TRY_ASSIGN(found,
+                        cursor.seek(view(first_parked_key(parked.stream_id, parked.pinned + 1))));
+  }
+  while (found && is_parked_key_of(cursor.key(), parked.stream_id)) {
+    const auto row = decode_parked_key(cursor.key());
+    const bool can_be = row && row->kind == RowKind::batch && is_within(row->key, *stream);
+    const auto stored =
+        can_be ? decode_row(epoch_, Table::parked, cursor.key(), row->kind, cursor.value())
+               : std::nullopt;
+    if (!stored) {
+      // Damage is told when the row is read.
+      PENSTOCK_TRY_ASSIGN(found, cursor.next());
+      continue;
+    }
+    parked.expires_us = stored->tail.buffer_time_us + max_age_us;
+    if (parked.expires_us > times_.buffer_us || expired_.rows == expire_rows_max) break;
+    PENSTOCK_TRY(lose_parked(cursor, row->key, *stream, LossReason::expired));
+    PENSTOCK_TRY_ASSIGN(found,
+                        cursor.seek(view(first_parked_key(parked.stream_id, row->key.id + 1))));
+  }
+  // None is left, or has come of age: a row that comes later is not before its time.
+  if (parked.expires_us > times_.buffer_us) next_us = std::min(next_us, parked.expires_us);
+  return {};
+}
+
+Result<std::uint64_t> Transaction::oldest_parked_batch(const ParkedStream& parked) {
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
   const RowKeyBytes first = first_parked_key(parked.stream_id, parked.pinned + 1);
   PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first)));
   while (found && is_parked_key_of(cursor.key(), parked.stream_id)) {
     const auto row = decode_parked_key(cursor.key());
-    if (row && row->kind == RowKind::batch) return std::optional<RowKey>(row->key);
+    if (row && row->kind == RowKind::batch) return row->key.id;
     PENSTOCK_TRY_ASSIGN(found, cursor.next());
   }
-  return std::optional<RowKey>();
+  return std::uint64_t{0};
 }
 
 /// The row at the cursor becomes a loss record, one with its predecessor if that is of the same
@@ -250,24 +274,20 @@ Result<void> Transaction::lose_parked(Cursor& cursor, const RowKey& key, Stream&
 Result<void> Transaction::merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key) {
   if (!loss.is_exact) return {};
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
-  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_parked_key(key.stream_id, pinned + 1))));
-  while (found && is_parked_key_of(cursor.key(), key.stream_id)) {
-    const auto before = decode_parked_key(cursor.key());
-    if (before && before->key.id >= key.id) return {};
-    const auto row =
-        before ? decode_row(epoch_, Table::parked, cursor.key(), before->kind, cursor.value())
-               : std::nullopt;
-    if (row && before->kind == RowKind::loss && row->tail.loss_reason == loss.reason &&
-        row->tail.loss_is_exact && before->key.seq + before->key.count == key.seq &&
-        before->key.count <= row_count_max - key.count) {
-      key.seq = before->key.seq;
-      key.count += before->key.count;
-      count_row(key.stream_id, -1, row_overhead);
-      return cursor.erase();
-    }
-    PENSTOCK_TRY_ASSIGN(found, cursor.next());
+  PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_parked_key(key.stream_id, key.id))));
+  PENSTOCK_TRY_ASSIGN(found, found ? cursor.previous() : cursor.last());
+  const auto before = found ? decode_parked_key(cursor.key()) : std::nullopt;
+  if (!before || before->kind != RowKind::loss || before->key.stream_id != key.stream_id ||
+      before->key.id <= pinned || before->key.seq + before->key.count != key.seq ||
+      before->key.count > row_count_max - key.count) {
+    return {};
   }
-  return {};
+  const auto row = decode_row(epoch_, Table::parked, cursor.key(), before->kind, cursor.value());
+  if (!row || row->tail.loss_reason != loss.reason || !row->tail.loss_is_exact) return {};
+  key.seq = before->key.seq;
+  key.count += before->key.count;
+  count_row(key.stream_id, -1, row_overhead);
+  return cursor.erase();
 }
 
 }  // namespace penstock::buffer

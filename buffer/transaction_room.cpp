@@ -155,9 +155,7 @@ Result<bool> Transaction::drop_oldest_of(Priority priority, Group* group) {
 
 Result<std::uint64_t> Transaction::expire(std::uint64_t max_age_us) {
   std::uint64_t next_us = times_.buffer_us + max_age_us;
-  for (bool has_expired = true; has_expired && expired_.rows < expire_rows_max;) {
-    PENSTOCK_TRY_ASSIGN(has_expired, expire_parked(max_age_us, next_us));
-  }
+  for (ParkedStream& parked : parked_) PENSTOCK_TRY(expire_parked(parked, max_age_us, next_us));
   for (const Priority priority : lowest_first) {
     for (bool has_expired = true; has_expired;) {
       if (expired_.rows == expire_rows_max) return times_.buffer_us;

@@ -11,6 +11,7 @@
 using namespace penstock;
 using namespace penstock::buffer;
 using namespace penstock::tests;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -19,7 +20,7 @@ constexpr std::uint32_t row_events = 10;
 constexpr std::size_t rows_stored = 5;
 
 enum class Damage { count, first_number, content };
-enum class Way { drop, purge, refusal };
+enum class Way { drop, expiry, purge, refusal };
 
 struct DamagedRows : StoreFixture {
   void fill(bool is_parked) {
@@ -104,15 +105,20 @@ struct DamagedRows : StoreFixture {
 TEST_CASE_METHOD(DamagedRows, "a damaged row that is taken out is missing, and nothing else") {
   const bool is_parked = GENERATE(false, true);
   const auto how = GENERATE(Damage::count, Damage::first_number, Damage::content);
-  const auto way = GENERATE(Way::drop, Way::purge, Way::refusal);
+  const auto way = GENERATE(Way::drop, Way::expiry, Way::purge, Way::refusal);
   const auto which = GENERATE(std::size_t{0}, rows_stored / 2, rows_stored - 1);
   CAPTURE(is_parked, static_cast<int>(how), static_cast<int>(way), which);
   if (way == Way::refusal && !is_parked) return;
+  if (way == Way::expiry) options.max_age_us = std::chrono::microseconds(1h).count();
   fill(is_parked);
   damage_row(stored(is_parked)[which], how);
   const auto present = stored(is_parked);
   switch (way) {
     case Way::drop: limit_share(2 * row_bytes); break;
+    case Way::expiry:
+      clock.advance(2h);
+      CHECK(commit(Request()).expired_events >= (rows_stored - 1) * row_events);
+      break;
     case Way::purge: {
       std::vector<RowPlace> places;
       for (const Row& row : present) places.push_back({row.priority, row.is_parked, row.key});

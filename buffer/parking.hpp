@@ -53,7 +53,7 @@ struct ParkedStream {
   std::uint64_t trimmed = 0;
   std::uint64_t pinned = 0;
   std::uint64_t expires_us = 0;  ///< none of its rows expires before; 0: not known
-  bool is_leaving = false;  ///< ends with the commit that trims the last rows
+  bool is_leaving = false;       ///< ends with the commit that trims the last rows
   std::vector<Refusal> refusals;
 };
 

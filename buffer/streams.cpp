@@ -149,7 +149,10 @@ void Streams::discard() {
 }
 
 void Streams::forget_searches() {
-  for (const auto& [id, stream] : by_id_) stream->last_loss_id = 0;
+  for (const auto& [id, stream] : by_id_) {
+    stream->last_loss_id = 0;
+    stream->losses_passed = 0;
+  }
   for (const auto& [name, group] : groups_) group->searched = {};
 }
 

@@ -35,7 +35,9 @@ struct Stream {
   StreamPlace next;  ///< differs from `stored` only while a transaction is under way
   Priority wanted = Priority::normal;
   WhenFull when_full = WhenFull::block;
-  std::uint64_t last_loss_id = 0;  ///< loss row that drops came by last; 0 = none
+  std::uint64_t last_loss_id = 0;   ///< loss row that drops came by last; 0 = none
+  std::uint32_t losses_passed = 0;  ///< loss rows that they came by and left apart
+  std::uint32_t losses_behind = 0;  ///< new loss rows behind its last batch, left apart
   bool is_touched = false;
 };
 

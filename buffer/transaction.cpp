@@ -103,9 +103,9 @@ Result<void> Transaction::append_row(const PackedRow& packed) {
     if (packed.kind == RowKind::batch) events_of(priority) += row.count;
   } else if (packed.kind == RowKind::loss) {
     const bool is_from_source = row.kind == RowKind::loss;
-    const Loss loss{packed.loss_reason, packed.loss_is_exact,
-                    is_from_source ? row.time_unix_us : times_.wall_us};
-    PENSTOCK_TRY(merge(priority, stream->next.last_id, loss, key, *stream));
+    Loss loss{packed.loss_reason, packed.loss_is_exact,
+              is_from_source ? row.time_unix_us : times_.wall_us};
+    PENSTOCK_TRY(merge(priority, stream->next.last_id, stream->losses_behind, loss, key, *stream));
     PENSTOCK_TRY(put_loss(priority, key, loss, *stream));
   } else {
     const RowKeyBytes bytes = encode_row_key(key, RowKind::batch);
@@ -115,6 +115,7 @@ Result<void> Transaction::append_row(const PackedRow& packed) {
     encode_row(out, epoch_, table, view(bytes), packed.content,
                {0, true, packed.raw_size, 0, times_.buffer_us});
     events_of(priority) += row.count;
+    stream->losses_behind = 0;
   }
   stream->next.last_id = key.id;
   return {};

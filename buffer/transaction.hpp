@@ -58,6 +58,7 @@ class Transaction {
               std::vector<ParkedStream> parked);
 
   static constexpr std::size_t trim_rows_max = 32768;
+  static constexpr std::uint32_t losses_kept_max = 8;
   /// Removes acknowledged rows, at most rows_max; moves those of parked streams instead.
   Result<void> trim(std::size_t rows_max = trim_rows_max);
   /// Rows of parked streams stay where they are: this transaction is to make room.
@@ -100,14 +101,16 @@ class Transaction {
     bool is_exact;
     std::int64_t time_unix_us;
   };
+  /// Makes one of two losses. joins: whatever they tell; otherwise false if they are not of a kind.
+  static bool take_in(const RowTail& before, Loss& loss, bool joins);
   Result<void> trim_class(Priority priority, std::size_t& rows_left);
   void forget_row(const DecodedKey& row, std::size_t value_size);
   /// Of the lowest class that has one. group: only of this one; nullptr: of any.
   Result<bool> drop_oldest(Group* group);
   Result<bool> drop_oldest_of(Priority priority, Group* group);
   /// A search came by a loss row of a stream whose rows before it are gone: takes the one before
-  /// into it, if they touch.
-  Result<void> pass_loss(Priority priority, const RowKey& key, std::string_view value,
+  /// into it, if they touch. Whether it did.
+  Result<bool> pass_loss(Priority priority, const RowKey& key, std::string_view value,
                          Stream& stream);
   Result<bool> expire_next(Priority priority, std::uint64_t max_age_us, std::uint64_t& next_us);
   /// A loss row takes the place of the batch at the cursor, which is whole.
@@ -127,8 +130,12 @@ class Transaction {
   Result<bool> give_way(Newcomers& rows);
   Result<bool> is_empty();
   /// Takes the loss row `id` out of the table if `key`, a loss of the same kind, can continue it.
-  Result<void> merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key,
-                     Stream& stream);
+  /// So that losses of many kinds do not fill the buffer, a stream has no more than losses_kept_max
+  /// apart from each other: above this, `kept` of them, any two become one.
+  Result<bool> merge(Priority priority, std::uint64_t id, std::uint32_t& kept, Loss& loss,
+                     RowKey& key, Stream& stream);
+  Result<bool> merge_row(Priority priority, std::uint64_t id, bool joins, Loss& loss, RowKey& key,
+                         Stream& stream);
   Result<void> append_row(const PackedRow& row);
   Result<void> put_loss(Priority priority, const RowKey& key, const Loss& loss, Stream& stream);
 
@@ -157,8 +164,15 @@ class Transaction {
   Result<void> expire_parked(ParkedStream& parked, std::uint64_t max_age_us,
                              std::uint64_t& next_us);
   Result<void> lose_parked(Cursor& cursor, const RowKey& key, Stream& stream, LossReason reason);
-  /// Takes the parked loss row behind `pinned` that `key`, a loss of the same kind, continues.
-  Result<void> merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key);
+  /// Takes the parked loss rows behind `pinned` that `key`, a loss of the same kind, continues, and
+  /// those of any kind that are too many.
+  Result<void> merge_parked(std::uint64_t pinned, Loss& loss, RowKey& key);
+  /// The parked loss row behind `pinned` that `key` continues.
+  struct ParkedLoss {
+    RowKey key;
+    RowTail tail;
+  };
+  Result<std::optional<ParkedLoss>> parked_loss_before(std::uint64_t pinned, const RowKey& key);
   Result<void> put_parked_loss(const RowKey& key, const Loss& loss, std::uint8_t code,
                                Stream& stream);
   void uncount(const DecodedKey& row);

@@ -153,8 +153,8 @@ Result<void> Transaction::append_parked(const PackedRow& packed, const RowKey& k
   const NewRow& row = *packed.row;
   if (packed.kind == RowKind::loss) {
     const bool is_from_source = row.kind == RowKind::loss;
-    const Loss loss{packed.loss_reason, packed.loss_is_exact,
-                    is_from_source ? row.time_unix_us : times_.wall_us};
+    Loss loss{packed.loss_reason, packed.loss_is_exact,
+              is_from_source ? row.time_unix_us : times_.wall_us};
     RowKey merged = key;
     PENSTOCK_TRY(merge_parked(parked_of(stream.id)->pinned, loss, merged));
     return put_parked_loss(merged, loss, 0, stream);
@@ -260,7 +260,7 @@ Result<std::uint64_t> Transaction::oldest_parked_batch(const ParkedStream& parke
 /// kind.
 Result<void> Transaction::lose_parked(Cursor& cursor, const RowKey& key, Stream& stream,
                                       LossReason reason) {
-  const Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
+  Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
   count_row(key.stream_id, -1, cursor.value().size());
   PENSTOCK_TRY(cursor.erase());
   uncount({key, RowKind::batch});
@@ -271,23 +271,37 @@ Result<void> Transaction::lose_parked(Cursor& cursor, const RowKey& key, Stream&
   return put_parked_loss(merged, loss, 0, stream);
 }
 
-Result<void> Transaction::merge_parked(std::uint64_t pinned, const Loss& loss, RowKey& key) {
-  if (!loss.is_exact) return {};
+Result<std::optional<Transaction::ParkedLoss>> Transaction::parked_loss_before(std::uint64_t pinned,
+                                                                               const RowKey& key) {
+  using Found = std::optional<ParkedLoss>;
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, Table::parked));
   PENSTOCK_TRY_ASSIGN(bool found, cursor.seek(view(first_parked_key(key.stream_id, key.id))));
   PENSTOCK_TRY_ASSIGN(found, found ? cursor.previous() : cursor.last());
   const auto before = found ? decode_parked_key(cursor.key()) : std::nullopt;
   if (!before || before->kind != RowKind::loss || before->key.stream_id != key.stream_id ||
-      before->key.id <= pinned || before->key.seq + before->key.count != key.seq ||
-      before->key.count > row_count_max - key.count) {
-    return {};
+      before->key.id <= pinned || before->key.seq + before->key.count != key.seq) {
+    return Found();
   }
   const auto row = decode_row(epoch_, Table::parked, cursor.key(), before->kind, cursor.value());
-  if (!row || row->tail.loss_reason != loss.reason || !row->tail.loss_is_exact) return {};
-  key.seq = before->key.seq;
-  key.count += before->key.count;
-  count_row(key.stream_id, -1, row_overhead);
-  return cursor.erase();
+  return row ? Found({before->key, row->tail}) : Found();
+}
+
+Result<void> Transaction::merge_parked(std::uint64_t pinned, Loss& loss, RowKey& key) {
+  for (;;) {
+    PENSTOCK_TRY_ASSIGN(const auto before, parked_loss_before(pinned, key));
+    if (!before || before->key.count > row_count_max - key.count) return {};
+    if (!take_in(before->tail, loss, false)) {
+      std::uint32_t kept = 0;
+      for (auto next = before; next && kept < losses_kept_max; ++kept) {
+        PENSTOCK_TRY_ASSIGN(next, parked_loss_before(pinned, next->key));
+      }
+      if (!take_in(before->tail, loss, kept == losses_kept_max)) return {};
+    }
+    key.seq = before->key.seq;
+    key.count += before->key.count;
+    count_row(key.stream_id, -1, row_overhead);
+    PENSTOCK_TRY(txn_.erase(Table::parked, view(encode_parked_key(before->key, RowKind::loss))));
+  }
 }
 
 }  // namespace penstock::buffer

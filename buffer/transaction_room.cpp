@@ -144,7 +144,9 @@ Result<bool> Transaction::drop_oldest_of(Priority priority, Group* group) {
       return true;
     }
     if (may_drop) {
-      PENSTOCK_TRY(pass_loss(priority, row->key, cursor.value(), *stream));
+      PENSTOCK_TRY_ASSIGN(const bool has_merged,
+                          pass_loss(priority, row->key, cursor.value(), *stream));
+      if (has_merged) return true;  // some room
       PENSTOCK_TRY_ASSIGN(found, cursor.seek(view(first_key_from(searched + 1))));
     } else {
       PENSTOCK_TRY_ASSIGN(found, cursor.next());
@@ -230,49 +232,69 @@ Result<void> Transaction::replace_by_loss(Priority priority, Cursor& cursor, con
   streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(value_size, page_size_)));
   events_of(priority) -= std::min<std::uint64_t>(events_of(priority), key.count);
   count_loss(stream, key, reason);
-  const Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
+  Loss loss{static_cast<std::uint8_t>(reason), true, times_.wall_us};
   RowKey merged = key;
-  PENSTOCK_TRY(merge(priority, stream.last_loss_id, loss, merged, stream));
+  PENSTOCK_TRY(merge(priority, stream.last_loss_id, stream.losses_passed, loss, merged, stream));
   stream.last_loss_id = key.id;
   return put_loss(priority, merged, loss, stream);
 }
 
-Result<void> Transaction::pass_loss(Priority priority, const RowKey& key, std::string_view value,
+Result<bool> Transaction::pass_loss(Priority priority, const RowKey& key, std::string_view value,
                                     Stream& stream) {
-  if (key.id <= stream.last_loss_id) return {};
+  if (key.id <= stream.last_loss_id) return false;
   const std::uint64_t before = std::exchange(stream.last_loss_id, key.id);
   const Table table = table_of(priority);
   const RowKeyBytes old = encode_row_key(key, RowKind::loss);
   const auto row = decode_row(epoch_, table, view(old), RowKind::loss, value);
-  if (!row || !is_within(key, stream)) return {};
-  const Loss loss{row->tail.loss_reason, row->tail.loss_is_exact, row->tail.time_unix_us};
+  if (!row || !is_within(key, stream)) return false;
+  Loss loss{row->tail.loss_reason, row->tail.loss_is_exact, row->tail.time_unix_us};
   RowKey merged = key;
-  PENSTOCK_TRY(merge(priority, before, loss, merged, stream));
-  if (merged == key) return {};
+  PENSTOCK_TRY_ASSIGN(const bool has_merged,
+                      merge(priority, before, stream.losses_passed, loss, merged, stream));
+  if (!has_merged) return false;
   PENSTOCK_TRY(txn_.erase(table, view(old)));
   streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(row_overhead, page_size_)));
-  return put_loss(priority, merged, loss, stream);
+  PENSTOCK_TRY(put_loss(priority, merged, loss, stream));
+  return true;
 }
 
-Result<void> Transaction::merge(Priority priority, std::uint64_t id, const Loss& loss, RowKey& key,
-                                Stream& stream) {
-  if (id == 0 || id <= marks_of(priority).pinned || !loss.is_exact) return {};
+bool Transaction::take_in(const RowTail& before, Loss& loss, bool joins) {
+  const bool is_same = before.loss_reason == loss.reason;
+  if (is_same && before.loss_is_exact && loss.is_exact) return true;
+  if (!joins) return false;
+  if (!is_same) loss.reason = static_cast<std::uint8_t>(LossReason::buffer_full);
+  loss.is_exact = loss.is_exact && before.loss_is_exact;
+  return true;
+}
+
+Result<bool> Transaction::merge(Priority priority, std::uint64_t id, std::uint32_t& kept,
+                                Loss& loss, RowKey& key, Stream& stream) {
+  PENSTOCK_TRY_ASSIGN(const bool has_merged,
+                      merge_row(priority, id, kept >= losses_kept_max, loss, key, stream));
+  if (!has_merged) ++kept;
+  return has_merged;
+}
+
+Result<bool> Transaction::merge_row(Priority priority, std::uint64_t id, bool joins, Loss& loss,
+                                    RowKey& key, Stream& stream) {
+  if (id == 0 || id <= marks_of(priority).pinned) return false;
   const Table table = table_of(priority);
   PENSTOCK_TRY_ASSIGN(Cursor cursor, Cursor::open(txn_, table));
   PENSTOCK_TRY_ASSIGN(const bool found, cursor.seek(view(first_key_from(id))));
   const auto previous = found ? decode_row_key(cursor.key()) : std::nullopt;
-  if (!previous || previous->kind != RowKind::loss) return {};
+  if (!previous || previous->kind != RowKind::loss) return false;
   const RowKey& before = previous->key;
   if (before.id != id || before.stream_id != key.stream_id ||
       before.seq + before.count != key.seq || before.count > row_count_max - key.count) {
-    return {};
+    return false;
   }
   const auto row = decode_row(epoch_, table, cursor.key(), RowKind::loss, cursor.value());
-  if (!row || row->tail.loss_reason != loss.reason || !row->tail.loss_is_exact) return {};
+  if (!row || !take_in(row->tail, loss, joins)) return false;
   key.seq = before.seq;
   key.count += before.count;
   streams_.add_rows(stream, -1, -static_cast<std::int64_t>(row_space(row_overhead, page_size_)));
-  return cursor.erase();
+  PENSTOCK_TRY(cursor.erase());
+  return true;
 }
 
 Result<void> Transaction::put_loss(Priority priority, const RowKey& key, const Loss& loss,

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 
 #include "agent/base/wire.hpp"
 
@@ -91,18 +92,19 @@ bool StoreModel::may_drop(std::size_t index, const ModelRow& row) const {
   return stream->when_full == WhenFull::drop_newest && is_new(row);
 }
 
-std::string StoreModel::check_batch_gone(std::size_t index, const Row& row, const ModelRow& old,
+/// Ages come before limits in each commit.
+bool StoreModel::has_expired(std::size_t index, const ModelRow& old) const {
+  return max_age_us_ != 0 && old.stored_us + max_age_us_ <= now_us_ && old.id > pinned_[index];
+}
+
+std::string StoreModel::check_batch_gone(std::size_t index, const ModelRow& old,
                                          Dropped& dropped) const {
-  if (!row.loss_is_exact) return "made an unknown loss of a batch: " + name_of(row);
-  if (row.loss_reason == expired_reason) {
-    const bool is_of_age = max_age_us_ != 0 && old.stored_us + max_age_us_ <= now_us_;
-    if (!is_of_age || old.id <= pinned_[index]) return "expired too early: " + name_of(row);
+  if (has_expired(index, old)) {
     ++dropped.report.expired.rows;
     dropped.report.expired.events += old.count;
     return "";
   }
-  if (row.loss_reason != dropped_reason) return "wrong reason of a drop: " + name_of(row);
-  if (!may_drop(index, old)) return "dropped without leave: " + name_of(row);
+  if (!may_drop(index, old)) return fmt::format("dropped without leave: row {}", old.id);
   ++dropped.report.dropped.rows;
   dropped.report.dropped.events += old.count;
   dropped.rows.emplace_back(index, old);
@@ -110,20 +112,25 @@ std::string StoreModel::check_batch_gone(std::size_t index, const Row& row, cons
 }
 
 std::string StoreModel::check_loss(std::size_t index, const Row& row,
-                                   const std::vector<const ModelRow*>& covered,
-                                   Dropped& dropped) const {
+                                   const std::vector<const ModelRow*>& covered, Dropped& dropped) {
   const bool is_merged = covered.size() > 1;
+  std::set<std::uint8_t> reasons;
+  bool is_exact = true;
   for (const ModelRow* old : covered) {
     if (is_merged && old->id <= pinned_[index]) return "merged a pinned row into " + name_of(row);
     if (old->kind == RowKind::loss) {
-      if (old->loss_reason != row.loss_reason || old->loss_is_exact != row.loss_is_exact) {
-        return "changed the reason of " + name_of(row);
-      }
+      reasons.insert(old->loss_reason);
+      is_exact = is_exact && old->loss_is_exact;
       continue;
     }
-    if (auto wrong = check_batch_gone(index, row, *old, dropped); !wrong.empty()) return wrong;
+    reasons.insert(has_expired(index, *old) ? expired_reason : dropped_reason);
+    if (auto wrong = check_batch_gone(index, *old, dropped); !wrong.empty()) return wrong;
   }
-  if (is_merged && !row.loss_is_exact) return "merged an unknown loss into " + name_of(row);
+  const std::uint8_t reason = reasons.size() > 1 ? dropped_reason : *reasons.begin();
+  if (row.loss_reason != reason) return "changed the reason of " + name_of(row);
+  if (row.loss_is_exact != is_exact) return "changed what is known of " + name_of(row);
+  const bool is_joined = reasons.size() > 1 || (is_merged && !is_exact);
+  if (is_joined) ++joined_;
   return "";
 }
 
@@ -157,7 +164,7 @@ std::string StoreModel::check_class(std::size_t index, const std::vector<Row>& r
       if (auto wrong = check_loss(index, row, covered, dropped); !wrong.empty()) return wrong;
       for (const ModelRow* gone : covered) {
         if (gone->kind == RowKind::loss) continue;
-        count_lost(gone->stream_id, gone->count, row.loss_reason == expired_reason);
+        count_lost(gone->stream_id, gone->count, has_expired(index, *gone));
       }
       now = {row.key.id,      row.key.stream_id, row.key.seq, row.key.count, RowKind::loss,
              row.loss_reason, row.loss_is_exact, {},          now.stored_us};

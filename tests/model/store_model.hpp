@@ -86,6 +86,8 @@ class StoreModel {
   std::string check_share(const std::string& group, std::uint64_t bytes) const;
   /// "" if nothing is left that had to expire by now.
   std::string check_ages() const;
+  /// Loss records of several kinds, or of unknown size, that were seen as one.
+  std::uint64_t joined() const { return joined_; }
 
  private:
   struct Dropped {
@@ -95,9 +97,9 @@ class StoreModel {
   std::string check_class(std::size_t index, const std::vector<buffer::Row>& read,
                           Dropped& dropped);
   std::string check_loss(std::size_t index, const buffer::Row& row,
-                         const std::vector<const ModelRow*>& covered, Dropped& dropped) const;
-  std::string check_batch_gone(std::size_t index, const buffer::Row& row, const ModelRow& old,
-                               Dropped& dropped) const;
+                         const std::vector<const ModelRow*>& covered, Dropped& dropped);
+  std::string check_batch_gone(std::size_t index, const ModelRow& old, Dropped& dropped) const;
+  bool has_expired(std::size_t index, const ModelRow& old) const;
   std::string check_drop_order(const Dropped& dropped) const;
   std::string check_drop_order(std::size_t index, const ModelRow& gone, std::size_t left_index,
                                const ModelRow& left) const;
@@ -116,6 +118,7 @@ class StoreModel {
   std::uint64_t first_new_id_ = 1;  // of the last commit
   std::uint64_t now_us_ = 0;        // of the last commit
   std::uint64_t max_age_us_ = 0;
+  std::uint64_t joined_ = 0;
 };
 
 }  // namespace penstock::tests

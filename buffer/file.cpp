@@ -115,6 +115,17 @@ void give_back_blocks(const Env& env) {
   static_cast<void>(::ftruncate(env.fd(), used) == 0);
 }
 
+/// In the four tables: batches and loss records.
+Result<std::uint64_t> count_entries(Env& env) {
+  PENSTOCK_TRY_ASSIGN(Txn txn, env.begin_read());
+  std::uint64_t rows = 0;
+  for (const Table table : {Table::high, Table::normal, Table::low, Table::parked}) {
+    PENSTOCK_TRY_ASSIGN(const std::uint64_t entries, txn.entries(table));
+    rows += entries;
+  }
+  return rows;
+}
+
 /// The reason to leave the file behind; "" = it is ours to continue. An error where a mark may ask
 /// for a new epoch: under the old one, numbers could be used again.
 Result<std::string> foreign_reason(const Identity& identity, const StoreOptions& options) {
@@ -131,6 +142,7 @@ Result<OpenFile> replace_foreign(OpenFile old, Checked checked, const StoreOptio
                                  OpenReport& report) {
   std::uint64_t events = 0;
   for (const std::uint64_t count : old.state.counters.events) events += count;
+  PENSTOCK_TRY_ASSIGN(const std::uint64_t rows, count_entries(*old.env));
   report.previous_epoch = epoch_text(old.state.identity.epoch);
   report.last_numbers = std::move(checked.streams);
   std::string change = report.reason == "asked_for" ? "a new epoch was asked for"
@@ -142,11 +154,13 @@ Result<OpenFile> replace_foreign(OpenFile old, Checked checked, const StoreOptio
   }
   give_back_blocks(*old.env);
   old.env.reset();
-  if (events > 0) {
+  if (rows > 0) {
     PENSTOCK_TRY_ASSIGN(report.set_aside, directory.keep_aside("previous", report.previous_epoch));
+    const std::string what =
+        events > 0 ? fmt::format("{} events", events) : fmt::format("{} loss records", rows);
     report.warnings.push_back(
-        fmt::format("{}: a new epoch begins; {} events that were not yet forwarded stay in {}",
-                    change, events, report.set_aside.string()));
+        fmt::format("{}: a new epoch begins; {} that were not yet forwarded stay in {}", change,
+                    what, report.set_aside.string()));
   } else {
     report.warnings.push_back(
         fmt::format("{}: a new epoch begins; nothing was left to forward", change));

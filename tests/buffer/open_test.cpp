@@ -180,6 +180,25 @@ TEST_CASE_METHOD(OpenFixture, "an emptied buffer of another device is not kept")
   CHECK(*store->position(owner, "a.log").value() == "100");
 }
 
+TEST_CASE_METHOD(OpenFixture, "a buffer of another device that only has losses to tell is kept") {
+  const bool is_parked = GENERATE(false, true);
+  open();
+  StreamState app = stream("app");
+  commit(Request().loss(app, 5, LossReason::source));
+  if (is_parked) {
+    store->parking()->park(app.id, 1);
+    store->acknowledge(store->generation(), Priority::normal, store->durable_id());
+    commit(Request());
+  }
+  store->close();
+  options.device = "gw-8";
+  open();
+  CHECK(report.is_new_epoch);
+  REQUIRE(report.warnings.size() == 1);
+  CHECK_THAT(report.warnings[0], Contains("loss"));
+  CHECK(fs::exists(report.set_aside / "buffer.mdb"));
+}
+
 TEST_CASE_METHOD(OpenFixture, "a file that is no LMDB file is set aside") {
   const std::string content = GENERATE(std::string(), std::string(100'000, 'x'));
   fs::create_directories(options.path);

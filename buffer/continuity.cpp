@@ -28,8 +28,9 @@ std::uint64_t Continuity::missing_before(const RowKey& row, bool is_damaged) {
   note_lost(row.stream_id, first, row.seq);
   // The first one of a new pass: what was missing, or damaged, before it has to be told again.
   const bool is_back = next.pass != pass_ || row.seq < next.seq;
-  const auto lost = lost_.find({row.stream_id, row.seq});
-  if (is_back && lost != lost_.end()) first = lost->second;
+  const auto lost = lost_.lower_bound({row.stream_id, row.seq});
+  const bool is_known = lost != lost_.end() && lost->first.first == row.stream_id;
+  if (is_back && is_known) first = std::min(first, lost->second);
   next = {row.seq + row.count, pass_};
   if (is_damaged) note_lost(row.stream_id, row.seq, next.seq);
   return row.seq - first;

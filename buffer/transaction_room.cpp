@@ -131,7 +131,8 @@ Result<bool> Transaction::drop_oldest_of(Priority priority, Group* group) {
       PENSTOCK_TRY_ASSIGN(found, cursor.next());
       continue;
     }
-    searched = row->key.id;
+    // An id that was never given is damaged, and would end the search.
+    if (row->key.id < counters_.next_id) searched = row->key.id;
     const bool may_drop =
         stream->when_full == WhenFull::drop_oldest && (group == nullptr || stream->group == group);
     if (may_drop && row->kind == RowKind::batch) {
@@ -147,10 +148,8 @@ Result<bool> Transaction::drop_oldest_of(Priority priority, Group* group) {
       PENSTOCK_TRY_ASSIGN(const bool has_merged,
                           pass_loss(priority, row->key, cursor.value(), *stream));
       if (has_merged) return true;  // some room
-      PENSTOCK_TRY_ASSIGN(found, cursor.seek(view(first_key_from(searched + 1))));
-    } else {
-      PENSTOCK_TRY_ASSIGN(found, cursor.next());
     }
+    PENSTOCK_TRY_ASSIGN(found, cursor.next());
   }
   return false;
 }
@@ -242,11 +241,11 @@ Result<void> Transaction::replace_by_loss(Priority priority, Cursor& cursor, con
 Result<bool> Transaction::pass_loss(Priority priority, const RowKey& key, std::string_view value,
                                     Stream& stream) {
   if (key.id <= stream.last_loss_id) return false;
-  const std::uint64_t before = std::exchange(stream.last_loss_id, key.id);
   const Table table = table_of(priority);
   const RowKeyBytes old = encode_row_key(key, RowKind::loss);
   const auto row = decode_row(epoch_, table, view(old), RowKind::loss, value);
   if (!row || !is_within(key, stream)) return false;
+  const std::uint64_t before = std::exchange(stream.last_loss_id, key.id);
   Loss loss{row->tail.loss_reason, row->tail.loss_is_exact, row->tail.time_unix_us};
   RowKey merged = key;
   PENSTOCK_TRY_ASSIGN(const bool has_merged,

@@ -49,6 +49,34 @@ TEST_CASE("numbers that are missing are told before the row behind them, each ti
   }
 }
 
+TEST_CASE("what was told before rows come again is told again where it does not come itself") {
+  Continuity continuity;
+  CHECK(continuity.missing_before({1, 1, 0, 10}) == 0);
+  CHECK(continuity.missing_before({2, 1, 10, 10}, true) == 0);
+  CHECK(continuity.missing_before({3, 1, 20, 10}, true) == 0);
+  SECTION("it comes") {
+    continuity.rewind();
+    CHECK(continuity.missing_before({2, 1, 10, 10}, true) == 0);
+    CHECK(continuity.missing_before({3, 1, 20, 10}, true) == 0);
+  }
+  SECTION("the first one is gone") {
+    continuity.rewind();
+    CHECK(continuity.missing_before({3, 1, 20, 10}, true) == 10);
+  }
+  SECTION("both are gone") {
+    continuity.rewind();
+    CHECK(continuity.missing_before({4, 1, 30, 10}) == 20);
+    CHECK(continuity.missing_before({5, 1, 40, 10}) == 0);
+  }
+  SECTION("and more") {
+    continuity.rewind();
+    CHECK(continuity.missing_before({4, 1, 35, 10}) == 25);
+  }
+  SECTION("nothing is where they come on") {
+    CHECK(continuity.missing_before({4, 1, 30, 10}) == 0);
+  }
+}
+
 TEST_CASE("a damaged row is believed where its numbers fit those of its stream around it") {
   CHECK(left_of({row(1, 0, 10), row(1, 10, 10), row(2, 7, 1)}) == Seqs{0, 10, 7});
   CHECK(left_of({row(1, 0, 10), row(1, 10, 10, true), row(1, 20, 10)}) == Seqs{0, 10, 20});

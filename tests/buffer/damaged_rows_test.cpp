@@ -19,7 +19,7 @@ constexpr std::size_t row_bytes = 3'000;
 constexpr std::uint32_t row_events = 10;
 constexpr std::size_t rows_stored = 5;
 
-enum class Damage { count, first_number, content };
+enum class Damage { id, count, first_number, content };
 enum class Way { drop, expiry, purge, refusal };
 
 struct DamagedRows : StoreFixture {
@@ -40,6 +40,7 @@ struct DamagedRows : StoreFixture {
     const Table table = row.is_parked ? Table::parked : Table::normal;
     const auto encode = row.is_parked ? encode_parked_key : encode_row_key;
     RowKey key = row.key;
+    if (how == Damage::id) key.id |= std::uint64_t{1} << 40U;
     if (how == Damage::count) key.count ^= 1U << 16U;
     if (how == Damage::first_number) key.seq ^= 8;
     store->close();
@@ -169,6 +170,18 @@ TEST_CASE_METHOD(DamagedRows, "a stream whose last row was damaged is told of it
   const auto left = stored(is_parked);
   REQUIRE(left.size() == 1);
   CHECK(continuity.missing_before(left[0].key) == row_events);
+}
+
+TEST_CASE_METHOD(DamagedRows, "an id that was never given does not end the search for the oldest") {
+  fill(false);
+  damage_row(stored(false)[1], Damage::id);
+  limit_share(6'000);  // what one row takes, and no more than one
+  for (int i = 0; i < 3; ++i) {
+    commit(Request().batch(app, row_events, noise(row_bytes, 100)));
+    CHECK(stored(false).back().kind == RowKind::batch);
+  }
+  CHECK(store->stats().rows == rows_stored + 3);  // the other stream's, two losses and a batch
+  CHECK(heard(false) == "");
 }
 
 TEST_CASE_METHOD(DamagedRows, "a damaged row that was sent and then dropped is missing again") {

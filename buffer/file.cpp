@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +13,7 @@
 
 #include "agent/base/bytes.hpp"
 #include "agent/base/log.hpp"
+#include "agent/base/unique_fd.hpp"
 #include "buffer/check.hpp"
 #include "buffer/crash_marker.hpp"
 #include "buffer/meta_pages.hpp"
@@ -126,6 +128,27 @@ Result<std::uint64_t> count_entries(Env& env) {
   return rows;
 }
 
+/// Gives blocks back that were reserved and never written: what reads as zero before does so after.
+/// No page of the file is asked, since it may be damaged, but the file system alone. On a full disk
+/// the next buffer could not be made beside them.
+void give_back_unwritten(const fs::path& file) {
+  const UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  struct stat info = {};
+  if (!fd.is_open() || ::fstat(fd.get(), &info) != 0) return;
+  // A page of zeros that was only read counts as data while it is in the cache.
+  static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
+  for (off_t at = 0; at < info.st_size;) {
+    const off_t hole = ::lseek(fd.get(), at, SEEK_HOLE);
+    if (hole < 0 || hole >= info.st_size) return;
+    at = ::lseek(fd.get(), hole, SEEK_DATA);
+    if (at < 0 && errno != ENXIO) return;
+    if (at < 0) at = info.st_size;
+    constexpr int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    // Only space would be lost if this failed.
+    if (at <= hole || ::fallocate(fd.get(), how, hole, at - hole) != 0) return;
+  }
+}
+
 /// The reason to leave the file behind; "" = it is ours to continue. An error where a mark may ask
 /// for a new epoch: under the old one, numbers could be used again.
 Result<std::string> foreign_reason(const Identity& identity, const StoreOptions& options) {
@@ -179,6 +202,7 @@ Result<OpenFile> replace_unreadable(Checked checked, const StoreOptions& options
   report.last_numbers = std::move(checked.streams);
   const std::string_view epoch =
       report.previous_epoch.empty() ? std::string_view("unknown") : report.previous_epoch;
+  give_back_unwritten(directory.file());
   PENSTOCK_TRY_ASSIGN(report.set_aside, directory.keep_aside("corrupt", epoch));
   report.warnings.push_back(fmt::format(
       "the buffer is damaged ({}): it stays in {}, a new epoch begins with {} positions carried "
@@ -188,12 +212,12 @@ Result<OpenFile> replace_unreadable(Checked checked, const StoreOptions& options
   return give_birth(options, directory, clock, checked.positions);
 }
 
-/// A buffer in whose use a process crashed is looked at in full; one in whose use it crashed again
-/// although nothing was found is not used any more.
 Access access_to(const Directory& directory) {
   return directory.is_read_only() ? Access::read : Access::write;
 }
 
+/// A buffer in whose use a process crashed is looked at in full; one in whose use it crashed again
+/// although nothing was found is not used any more.
 Result<Checked> check(const StoreOptions& options, const Directory& directory) {
   const CrashCount crashes = crash_count(directory.path());
   PENSTOCK_TRY_ASSIGN(

@@ -79,6 +79,33 @@ TEST_CASE_METHOD(SmallDisk, "a tool reads what is on a file system that is read-
   }
 }
 
+TEST_CASE_METHOD(SmallDisk, "a damaged buffer that is set aside keeps only what was written") {
+  if (!is_mounted) return;
+  options.preallocate = true;
+  options.max_size = 3 << 20;  // there is no room for two
+  open();
+  CHECK(report.warnings.empty());
+  StreamState app = stream("app");
+  for (int i = 0; i < 10; ++i) commit(Request().batch(app, 10, noise(20'000, app.next_seq)));
+  store->close();
+  store.reset();
+  const fs::path file = options.path / "buffer.mdb";
+  std::string bytes = read_file(file);
+  bytes[16] = static_cast<char>(~bytes[16]);  // of the first header
+  bytes[4096 + 16] = static_cast<char>(~bytes[4096 + 16]);
+  {
+    const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
+    for (const off_t at : {off_t{16}, off_t{4096 + 16}}) {
+      REQUIRE(::pwrite(fd.get(), &bytes[static_cast<std::size_t>(at)], 1, at) == 1);
+    }
+  }
+  open();
+  CHECK(report.reason == "quarantined");
+  REQUIRE_FALSE(report.set_aside.empty());
+  CHECK(report.warnings.size() == 1);  // of the damage; blocks are reserved for the new one
+  CHECK(read_file(report.set_aside / "buffer.mdb") == bytes);
+}
+
 TEST_CASE_METHOD(SmallDisk, "with reserved blocks a disk filled by others stops nothing") {
   if (!is_mounted) return;
   options.preallocate = true;

@@ -13,6 +13,12 @@ namespace {
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t fetch_again_after_us = 1'000'000;
 constexpr std::int64_t hand_over_us_max = 5'000'000;
+constexpr std::int64_t patience_us_max = 600'000'000;
+constexpr std::int64_t patient_for_us = 3'600'000'000;
+// What took all the time there is must take a part of it: others share the line.
+constexpr std::uint64_t unanswered_divisor = 4;
+constexpr std::int64_t short_life_us = 5'000'000;
+constexpr std::uint32_t unwelcome_max = 7;        // half a minute at most
 constexpr std::int64_t settled_us = 300'000'000;  // a connection of so long was welcome
 constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::normal,
                                     buffer::Priority::low};
@@ -24,6 +30,7 @@ Brain::Brain(const BrainSettings& settings)
       brokers_(settings.brokers),
       width_(settings.in_flight_max, settings.in_flight_bytes_max),
       verification_(settings.receivers),
+      patience_us_(settings.ack_timeout_us),
       learnt_sizes_(settings.brokers.count) {
   PENSTOCK_ASSERT(settings.in_flight_max >= 1 && settings.in_flight_max <= 64);
 }
@@ -47,6 +54,8 @@ void Brain::on(const StoreChanged& event) {
   if (event.generation == generation_) return;
   generation_ = event.generation;
   refused_.reset();
+  unanswered_.reset();
+  short_lives_ = 0;
   if (state_ == State::up && (window_.messages() > 0 || window_.has_rows() || sending_)) {
     // The same rows would otherwise go out behind their successors on one connection; and what is
     // on its way still fills the broker's window.
@@ -107,9 +116,11 @@ void Brain::on(const LinkUp& event) {
   state_ = State::up;
   limits_ = event.limits;
   up_since_us_ = now_us_;
+  has_acknowledged_data_ = false;
   width_.begin();
   brokers_.on_up(now_us_);
   if (std::exchange(broker_up_, brokers_.current()) != brokers_.current()) retry_parked_now();
+  if (now_us_ >= patient_until_us_) patience_us_ = settings_.ack_timeout_us;
   status_due_us_ = settings_.tells_status ? now_us_ : never;
   hand_over_until_us_ = 0;
   unverified_since_us_ = now_us_;
@@ -124,6 +135,7 @@ void Brain::on(const LinkDown& event) {
   const bool is_too_large = state_ == State::up && event.reason_code == packet_too_large;
   if (state_ == State::up) {
     judge_end(event.reason_code);
+    count_short_life(event.reason_code);
     // Batches may be taken each time: another client with our id, or a broker that moves, would be
     // met again at once.
     const bool is_sent_away = event.reason_code >= 0x80 && !blames_a_packet(event.reason_code);
@@ -158,6 +170,9 @@ void Brain::on(const Acknowledged& event) {
     if (refusals_ == 0 && drops_with_same_oldest_ == 0) brokers_.on_working();
     return;
   }
+  has_acknowledged_data_ = true;
+  // Other messages of its row may be shorter.
+  if (unanswered_ == answer->row.ref && answer->bytes >= unanswered_bytes_) unanswered_.reset();
   width_.on_acknowledged(answer->round_trip_us, window_.messages());
   take_progress(answer->round_trip_us);
 }
@@ -169,6 +184,7 @@ void Brain::on_refused(const Acknowledged& event, const Window::Answer& answer) 
   if (refusal == Refusal::too_large && !learn_size(answer)) refusal = Refusal::for_now;
   if (refusal == Refusal::connection || refusal == Refusal::too_large) {
     note_refusal(answer, event.reason_code);
+    short_lives_ = 0;
     actions_->push_back(Disconnect{connection_, false});
     return drop(Stage::up, false);
   }
@@ -263,10 +279,61 @@ void Brain::drop(Stage stage, bool version_refused) {
   forget_rows();
   if (was_up) unverified_before_us_ += now_us_ - unverified_since_us_;
   state_ = State::waiting;
-  report(was_up ? Report::Kind::lost : Report::Kind::failed);
+  report(was_up ? Report::Kind::lost : Report::Kind::failed, was_up ? short_lives_ : 0);
+  const std::size_t broker = brokers_.current();
+  const Protocol before = brokers_.protocol();
   brokers_.on_down(now_us_, stage, version_refused);
-  if (refusals_ > 0 || sent_away_ > 0) brokers_.on_unwelcome(std::max(refusals_, sent_away_));
+  if (brokers_.current() == broker && before == Protocol::v5 &&
+      brokers_.protocol() == Protocol::v3_1_1 && !version_refused) {
+    report(Report::Kind::protocol_guessed);
+  }
+  const std::uint32_t unwelcome = std::max({refusals_, sent_away_, unwelcome_by_short_lives()});
+  if (unwelcome > 0) brokers_.on_unwelcome(unwelcome);
   plan_retry();
+}
+
+/// Whether the connection that has just ended, without a reason, was one of a kind: soon after it
+/// began, and not with a batch. So they end when a second client has our id: each is the other's
+/// end.
+void Brain::count_short_life(std::uint8_t reason_code) {
+  const std::int64_t lived_us = now_us_ - up_since_us_;
+  // The other one waits ever longer too before it comes back.
+  const std::int64_t other_waits_us = std::int64_t{1'000'000} << std::min(short_lives_, 6U);
+  const bool is_short = lived_us < std::max(short_life_us, other_waits_us);
+  if (!is_short || reason_code != 0) {
+    short_lives_ = 0;
+  } else if (!window_.has_rows() || has_acknowledged_data_) {
+    ++short_lives_;
+  }
+}
+
+std::uint32_t Brain::unwelcome_by_short_lives() const {
+  // A poor line may be the reason too: it is not left alone for long.
+  return short_lives_ < short_lives_told ? 0 : std::min(short_lives_ - 1, unwelcome_max);
+}
+
+/// The connection may be dead, or the line too slow for the oldest message: smaller ones are tried,
+/// and one that cannot be made smaller gets more time.
+void Brain::drop_unanswered() {
+  short_lives_ = 0;
+  const auto oldest = window_.oldest_message();
+  Report what = new_report(Report::Kind::no_ack);
+  what.value = patience_us_;
+  what.bytes = oldest->bytes;
+  actions_->push_back(what);
+  // After others were acknowledged the line may just have ended, unless it is the same one again.
+  const bool is_slow = !has_acknowledged_data_ || unanswered_ == oldest->row.ref;
+  if (!oldest->is_status) {
+    if (is_slow && !make_smaller(*oldest, unanswered_divisor)) {
+      patience_us_ =
+          std::max(settings_.ack_timeout_us, std::min(2 * patience_us_, patience_us_max));
+      patient_until_us_ = now_us_ + patient_for_us;
+    }
+    unanswered_ = oldest->row.ref;
+    unanswered_bytes_ = oldest->bytes;
+  }
+  actions_->push_back(Disconnect{connection_, false});
+  drop(Stage::up, false);
 }
 
 void Brain::plan_retry() {
@@ -302,12 +369,7 @@ void Brain::advance() {
 
 void Brain::advance_up() {
   const auto waiting_since_us = window_.waiting_since_us();
-  if (waiting_since_us && now_us_ - *waiting_since_us >= settings_.ack_timeout_us) {
-    report(Report::Kind::no_ack);
-    actions_->push_back(Disconnect{connection_, false});
-    drop(Stage::up, false);
-    return;
-  }
+  if (waiting_since_us && now_us_ - *waiting_since_us >= patience_us_) return drop_unanswered();
   if (stop_deadline_us_ != 0) return advance_stop();
   if (hand_over_until_us_ == 0 && brokers_.is_time_for_first(now_us_)) {
     hand_over_until_us_ = now_us_ + hand_over_us_max;
@@ -373,7 +435,7 @@ void Brain::set_wake() {
   if (state_ == State::waiting) by(retry_at_us_);
   if (state_ == State::connecting) by(connect_deadline_us_);
   if (state_ == State::up) {
-    if (const auto since_us = window_.waiting_since_us()) by(*since_us + settings_.ack_timeout_us);
+    if (const auto since_us = window_.waiting_since_us()) by(*since_us + patience_us_);
     if (status_due_us_ > now_us_) by(status_due_us_);
     if (fetch_again_us_ > now_us_) by(fetch_again_us_);
     const bool is_draining = goes_back_ && now_us_ >= go_back_from_us_;

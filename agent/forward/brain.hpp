@@ -113,7 +113,7 @@ class Brain {
   void stop_sending(std::uint32_t stream_id);
   void judge_end(std::uint8_t reason_code);
   void suspect(const Window::Answer& lone, bool is_blamed);
-  bool make_smaller(const Window::Answer& lone);
+  bool make_smaller(const Window::Answer& message, std::uint64_t divisor);
   void put_off(Parked& parked);
   void take_parked_progress(std::int64_t round_trip_us);
   void forget_parked_rows();
@@ -137,6 +137,9 @@ class Brain {
 
   void connect();
   void drop(Stage stage, bool version_refused);
+  void drop_unanswered();
+  void count_short_life(std::uint8_t reason_code);
+  std::uint32_t unwelcome_by_short_lives() const;
   void forget_rows();
   void plan_retry();
   void finish(bool says_goodbye);
@@ -207,8 +210,14 @@ class Brain {
   std::optional<RowRef> refused_;  // the last row that was refused
   std::uint8_t refused_code_ = 0;
   std::uint32_t refusals_ = 0;
-  std::uint32_t sent_away_ = 0;  // times in a row that the broker ended a young connection
+  std::uint32_t sent_away_ = 0;    // times in a row that the broker ended a young connection
+  std::uint32_t short_lives_ = 0;  // connections in a row that ended soon, without a reason
   std::int64_t up_since_us_ = 0;
+  bool has_acknowledged_data_ = false;  // on this connection
+  std::int64_t patience_us_ = 0;        // for an acknowledgement
+  std::int64_t patient_until_us_ = 0;   // then the next connection begins with less of it
+  std::optional<RowRef> unanswered_;    // of the last message that had none within it
+  std::uint64_t unanswered_bytes_ = 0;
   std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest_at_drop_;
   std::uint32_t drops_with_same_oldest_ = 0;
   std::optional<RowRef> suspect_;

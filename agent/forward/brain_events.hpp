@@ -168,15 +168,18 @@ struct Unpark {
   std::uint32_t stream_id = 0;
   std::uint64_t moved_to = 0;
 };
+/// So many short lives in a row are told as what they may be: another client with our id.
+inline constexpr std::uint32_t short_lives_told = 3;
 /// For the log, the statistics and `_agent` events.
 struct Report {
   enum class Kind : std::uint8_t {
     up,
-    lost,           ///< was up, and is no longer
-    failed,         ///< a connection that never came up
-    retry,          ///< the next connection comes in `value` µs
-    no_ack,         ///< nothing acknowledged for ack_timeout: the connection is dropped
-    batch_refused,  ///< with `reason_code`, the `value`th time; the connection is dropped
+    lost,              ///< was up, and is no longer; `value`: in a row so soon, without a reason
+    failed,            ///< a connection that never came up
+    protocol_guessed,  ///< MQTT 5 was closed without an answer again: MQTT 3.1.1 is tried
+    retry,             ///< the next connection comes in `value` µs
+    no_ack,            ///< nothing acknowledged for `value` µs: the connection is dropped
+    batch_refused,     ///< with `reason_code`, the `value`th time; the connection is dropped
     smaller,     ///< connections end with a batch: from now on messages have at most `value` bytes
     batch_lost,  ///< refused for good with `reason_code` (0: poison): becomes a loss record
     stream_parked,  ///< after a refusal with `reason_code` (0: poison)
@@ -197,6 +200,7 @@ struct Report {
   std::size_t receiver = 0;
   std::int64_t value = 0;
   std::uint64_t events = 0;
+  std::uint64_t bytes = 0;  ///< no_ack: of the message that waited
   std::uint8_t reason_code = 0;
   RowRef row;
   std::uint32_t stream_id = 0;

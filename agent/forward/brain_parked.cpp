@@ -121,7 +121,11 @@ void Brain::suspect(const Window::Answer& lone, bool is_blamed) {
   }
   if (++suspicions_ < suspicions_max) return;
   if (!is_blamed) {
-    if (make_smaller(lone) || suspicions_ < breaks_max) return;
+    if (make_smaller(lone, 2)) {
+      brokers_.on_working();  // something else is tried now: no reason to wait longer and longer
+      return;
+    }
+    if (suspicions_ < breaks_max) return;
     sizes.tried_bytes = tried_bytes_before_;  // its size was not the reason
   }
   suspect_.reset();
@@ -134,16 +138,15 @@ void Brain::suspect(const Window::Answer& lone, bool is_blamed) {
 }
 
 /// For an hour, and twice as long each time that it has to be found out again.
-bool Brain::make_smaller(const Window::Answer& lone) {
-  if (lone.events <= 1 || lone.bytes <= small_bytes) return false;
+bool Brain::make_smaller(const Window::Answer& message, std::uint64_t divisor) {
+  if (message.events <= 1 || message.bytes <= small_bytes) return false;
   Sizes& sizes = learnt_sizes_[brokers_.current()];
   if (sizes.tried_bytes == never_split) {
     sizes.tried_for_us = std::clamp(2 * sizes.tried_for_us, hour_us, day_us);
   }
-  sizes.tried_bytes = std::min(sizes.tried_bytes, std::max(lone.bytes / 2, small_bytes));
+  sizes.tried_bytes = std::min(sizes.tried_bytes, std::max(message.bytes / divisor, small_bytes));
   sizes.tried_until_us = now_us_ + sizes.tried_for_us;
   report(Report::Kind::smaller, static_cast<std::int64_t>(sizes.tried_bytes));
-  brokers_.on_working();  // something else is tried now: no reason to wait longer and longer
   return true;
 }
 

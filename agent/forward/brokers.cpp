@@ -87,16 +87,21 @@ bool Brokers::learn_from_failure(Stage stage, bool version_refused) {
   if (settings_.protocol != ProtocolChoice::automatic) return false;
   Memory& memory = memory_[current_];
   if (memory.uses_v3_1_1) {
-    // Neither protocol was ever answered: then it was not the protocol.
-    if (stage != Stage::connack || memory.answered_v3_1_1) return false;
+    if (!memory.is_guess) return false;
+    // What closed the first ones may have been something else, as a broker that was starting: with
+    // MQTT 3.1.1 refusals are lost, so MQTT 5 gets another try for each connection. If neither
+    // protocol was ever answered, it was not the protocol.
+    const bool is_unanswered = stage == Stage::connack && !memory.answered_v3_1_1;
     memory.uses_v3_1_1 = false;
-    memory.silent_closes = 0;
+    memory.silent_closes = is_unanswered ? 0 : silent_closes_max - 1;
     return true;
   }
   if (version_refused) {
     memory.uses_v3_1_1 = true;
+    memory.is_guess = false;
   } else if (stage == Stage::connack && !memory.answered_v5) {
     memory.uses_v3_1_1 = ++memory.silent_closes >= silent_closes_max;
+    memory.is_guess = true;
   }
   return memory.uses_v3_1_1;
 }

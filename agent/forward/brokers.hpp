@@ -54,6 +54,7 @@ class Brokers {
     bool answered_v5 = false;
     bool answered_v3_1_1 = false;
     bool uses_v3_1_1 = false;
+    bool is_guess = false;            // after silent closes, not a refusal of MQTT 5
     std::uint32_t silent_closes = 0;  // without a CONNACK, in a row, to MQTT 5
   };
 

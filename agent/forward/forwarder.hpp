@@ -231,7 +231,8 @@ class Forwarder {
   std::string trouble_;         // why the present connection ended
   std::string logged_trouble_;  // said once
   bool logs_retry_ = false;
-  bool is_refused_again_ = false;  // the same batch: connecting and losing is no news
+  std::optional<std::size_t> guessed_broker_;  // whose protocol was told as guessed
+  bool is_refused_again_ = false;              // the same batch: connecting and losing is no news
   bool said_acknowledged_ = false;
   bool rows_unreadable_ = false;  // said once
   bool parked_unreadable_ = false;

@@ -53,6 +53,16 @@ void Forwarder::perform(const Report& action) {
     case Report::Kind::up: report_up(action); break;
     case Report::Kind::lost:
     case Report::Kind::failed: report_trouble(action); break;
+    case Report::Kind::protocol_guessed:
+      if (std::exchange(guessed_broker_, action.broker) != action.broker) {
+        log_.warn(
+            "event=protocol_fallback broker={} protocol=3.1.1 text=\"it closes connections of MQTT "
+            "5 "
+            "without an answer; each new connection tries MQTT 5 first, and protocol: 5 keeps to "
+            "it\"",
+            penstock::quoted(broker));
+      }
+      break;
     case Report::Kind::retry: {
       const std::int64_t ms = action.value / 1'000;
       if (std::exchange(logs_retry_, false)) {
@@ -63,8 +73,8 @@ void Forwarder::perform(const Report& action) {
       break;
     }
     case Report::Kind::no_ack:
-      trouble_ =
-          fmt::format("no acknowledgement for {} s", options_.ack_timeout.count() / 1'000'000);
+      trouble_ = fmt::format("no acknowledgement for {} s of a message of {} bytes",
+                             action.value / 1'000'000, action.bytes);
       break;
     case Report::Kind::batch_refused:
       trouble_ = fmt::format("the broker refuses a batch: {} (0x{:02x})",
@@ -78,9 +88,9 @@ void Forwarder::perform(const Report& action) {
       break;
     case Report::Kind::smaller:
       log_.warn(
-          "event=batches_made_smaller broker={} bytes={} text=\"connections end with a batch; it "
-          "may "
-          "be too large for the broker or the line\"",
+          "event=batches_made_smaller broker={} bytes={} text=\"connections end with a batch, or "
+          "it "
+          "is not acknowledged in time: it may be too large for the broker or the line\"",
           penstock::quoted(broker), action.value);
       break;
     case Report::Kind::batch_lost:
@@ -193,6 +203,10 @@ void Forwarder::report_trouble(const Report& report) {
   // Frees the client at once, not only at the next connection.
   link_.close(std::chrono::milliseconds(500), false);
   if (trouble_.empty()) trouble_ = was_up ? "the connection was dropped" : "no answer in time";
+  if (was_up && report.value >= short_lives_told) {
+    trouble_ += fmt::format(", soon after it began, as those before; has another client the id {}?",
+                            penstock::quoted(options_.client_id));
+  }
   const std::string line = broker + ' ' + trouble_;
   const bool is_news = line != logged_trouble_ || (was_up && !is_refused_again_);
   logged_trouble_ = line;

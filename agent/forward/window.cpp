@@ -124,6 +124,8 @@ bool Window::has_rows() const {
   return std::any_of(rows_.begin(), rows_.end(), [](const auto& rows) { return !rows.empty(); });
 }
 
+std::optional<Window::Answer> Window::oldest_message() const { return find(first_message_); }
+
 std::optional<Window::Answer> Window::lone_message() const {
   if (unacknowledged_ != 1) return std::nullopt;
   const auto found = std::find_if(sent_.begin(), sent_.end(),

@@ -68,6 +68,8 @@ class Window {
   std::size_t messages() const { return unacknowledged_; }
   std::uint64_t bytes() const { return bytes_; }
   bool has_rows() const;
+  /// The one that waiting_since_us() is about.
+  std::optional<Answer> oldest_message() const;
   /// The message that is the only one on its way, unless that is a status.
   std::optional<Answer> lone_message() const;
   std::size_t acknowledged_messages() const { return acknowledged_; }  ///< since clear()

@@ -96,8 +96,8 @@ struct Bench {
     }
     if (has_encode) {
       has_encode = false;
-      tell(Encoded{connection, pending_encode,
-                   std::vector<EncodedPart>(parts, {part_bytes, part_events})});
+      const std::vector<EncodedPart> alike(parts, {part_bytes, part_events});
+      tell(Encoded{connection, pending_encode, part_list.empty() ? alike : part_list});
     }
   }
 
@@ -135,6 +135,7 @@ struct Bench {
   std::uint32_t parts = 1;
   std::uint32_t part_events = 10;
   std::uint64_t part_bytes = 1'000;
+  std::vector<EncodedPart> part_list;  // instead
   bool answers_fetches = true;
   std::uint64_t connection = 0;
   std::size_t broker = 0;

@@ -141,6 +141,131 @@ TEST_CASE("a slow link is not a dead one: the time runs for the oldest message a
   CHECK(bench.take().find("disconnect") == std::string::npos);
 }
 
+TEST_CASE("connections that end one after the other without a reason come ever more slowly") {
+  Bench bench;
+  bench.tell(Tick{});
+  std::int64_t waited_us = 0;
+  const auto live = [&](std::int64_t time_us) {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.pass(time_us);
+    bench.tell(LinkDown{bench.connection, Stage::up, false});
+    waited_us = bench.reports.back().value;
+    bench.pass(waited_us);
+    const auto lost = std::find_if(bench.reports.rbegin(), bench.reports.rend(),
+                                   [](const Report& r) { return r.kind == Report::Kind::lost; });
+    return lost->value;
+  };
+  for (std::int64_t i = 1; i <= 3; ++i) CHECK(live(second) == i);
+  std::int64_t longest_us = 0;
+  for (std::int64_t i = 4; i <= 40; ++i) {
+    CHECK(live(std::max(second, waited_us)) ==
+          i);  // as long as another one waits that does the same
+    longest_us = std::max(longest_us, waited_us);
+  }
+  CHECK(longest_us > 16 * second);
+  CHECK(longest_us <= 32 * second);
+  SECTION("until one stays") { CHECK(live(70 * second) == 0); }
+  SECTION("or the broker has a reason") {
+    bench.up();
+    LinkDown down;
+    down.connection = bench.connection;
+    down.reason_code = 0x8B;
+    bench.tell(down);
+    CHECK(bench.reports[bench.reports.size() - 2].value == 0);
+  }
+  SECTION("those that end with a batch are another matter") {
+    bench.store(Priority::normal, {1});
+    CHECK(live(second) == 40);
+  }
+}
+
+TEST_CASE("a line too slow for a message gets smaller ones") {
+  Bench bench;
+  bench.part_bytes = 96'000;
+  bench.store(Priority::normal, {1, 2, 3});
+  const auto lost_after_30_s = [&] {
+    bench.pass(30 * second);
+    CHECK(bench.take().find("disconnect drop ") != std::string::npos);
+    bench.pass(60 * second);
+    bench.up();
+    bench.acknowledge(bench.status_message);
+  };
+  bench.up();
+  bench.acknowledge(bench.status_message);
+  lost_after_30_s();
+  CHECK(bench.count(Report::Kind::smaller) == 1);
+  CHECK(bench.encoded.split_bytes == 24'000);
+  bench.part_bytes = 24'000;
+  SECTION("each time") {
+    lost_after_30_s();
+    lost_after_30_s();
+    CHECK(bench.encoded.split_bytes == 6'000);
+  }
+  SECTION("not if another one was acknowledged: then the line may have ended") {
+    bench.acknowledge(bench.status_message + 1);
+    lost_after_30_s();
+    CHECK(bench.encoded.split_bytes == 24'000);
+    SECTION("but if it is the same one again") {
+      bench.store(Priority::high, {4});
+      bench.acknowledge(bench.last_message);
+      lost_after_30_s();
+      CHECK(bench.encoded.split_bytes == 6'000);
+    }
+  }
+  CHECK(bench.count(Report::Kind::batch_lost) == 0);
+}
+
+TEST_CASE("a message that cannot be smaller gets more time, for an hour") {
+  Bench bench({.in_flight_max = 1, .status_every_us = 1'000'000 * second});
+  bench.part_bytes = 96'000;
+  bench.part_events = 1;
+  bench.store(Priority::normal, {1, 2, 3});
+  const auto connect = [&] {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.take();
+  };
+  const auto lost_after = [&](std::int64_t time_us) {
+    bench.pass(time_us - 1);
+    CHECK(bench.take().empty());
+    bench.pass(1);
+    CHECK(bench.take() == "disconnect drop ");
+    bench.pass(60 * second);
+  };
+  for (const std::int64_t seconds : {30, 60, 120, 240, 480, 600, 600}) {
+    connect();
+    lost_after(seconds * second);
+  }
+  connect();
+  for (const std::string_view next : {"ack1 row2 ", "ack2 row3 "}) {
+    bench.pass(599 * second);
+    bench.acknowledge(bench.last_message);
+    CHECK(bench.take() == next);
+  }
+  bench.pass(3'600 * second);  // the next connection is as impatient as the first
+  bench.pass(60 * second);
+  connect();
+  lost_after(30 * second);
+}
+
+TEST_CASE("a long message that follows short ones of its row gets more time") {
+  Bench bench({.status_every_us = 1'000'000 * second});
+  bench.store(Priority::normal, {1});
+  bench.part_list = {{1'000, 10}, {90'000, 1}};
+  for (const std::int64_t seconds : {30, 30, 60, 120}) {
+    bench.up();
+    bench.acknowledge(bench.status_message);
+    bench.acknowledge(bench.status_message + 1);
+    bench.take();
+    bench.pass(seconds * second - 1);
+    CHECK(bench.take().empty());
+    bench.pass(1);
+    CHECK(bench.take() == "disconnect drop ");
+    bench.pass(60 * second);
+  }
+}
+
 TEST_CASE("a refused status does not stop the data") {
   Bench bench;
   bench.up();

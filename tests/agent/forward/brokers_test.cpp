@@ -122,6 +122,27 @@ TEST_CASE("MQTT 3.1.1 follows only a refused version or three silent closes") {
     brokers.on_down(0, Stage::connack, false);
     CHECK(brokers.protocol() == Protocol::v5);
   }
+  SECTION("a guess is tried again with each connection, a refusal is kept") {
+    Brokers brokers(with(1));
+    for (int i = 0; i < 3; ++i) brokers.on_down(0, Stage::connack, false);
+    for (int i = 0; i < 3; ++i) {
+      REQUIRE(brokers.protocol() == Protocol::v3_1_1);
+      brokers.on_up(0);
+      brokers.on_down(0, Stage::up, false);
+      CHECK(brokers.protocol() == Protocol::v5);
+      brokers.on_down(0, Stage::connack, false);
+    }
+    brokers.on_up(0);
+    brokers.on_down(0, Stage::up, false);
+    const bool is_refused = GENERATE(false, true);
+    if (is_refused) {
+      brokers.on_down(0, Stage::refused, true);
+    } else {
+      brokers.on_up(0);
+    }
+    for (int i = 0; i < 9; ++i) brokers.on_down(0, Stage::connack, false);
+    CHECK(brokers.protocol() == (is_refused ? Protocol::v3_1_1 : Protocol::v5));
+  }
   SECTION("each broker is remembered by itself") {
     Brokers brokers(with(2));
     brokers.on_down(0, Stage::refused, true);

@@ -94,6 +94,7 @@ Result<forward::ConnectOptions> trial_options(const forward::ForwardOptions& for
   forward::ConnectOptions options;
   options.client_id = client_id.empty() ? client_id_of(forward, client_id_suffix) : client_id;
   options.packet_bytes_max = forward.packet_bytes_max;
+  options.qos = forward.qos;
   options.tls = forward.tls;
   options.keep_alive = forward.keep_alive;
   options.timeout = forward.connect_timeout;

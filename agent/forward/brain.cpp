@@ -106,6 +106,7 @@ void Brain::on(const FetchFailed&) {
 void Brain::on(const Encoded& event) {
   if (event.connection != connection_ || state_ != State::up) return;
   if (!sending_ || !(sending_->row.ref == event.row) || !sending_->parts.empty()) return;
+  if (event.waits) return wait_for_another_broker();
   PENSTOCK_ASSERT(!event.parts.empty());
   sending_->parts = event.parts;
   window_.begin_row(sending_->row, static_cast<std::uint32_t>(event.parts.size()));
@@ -115,6 +116,7 @@ void Brain::on(const LinkUp& event) {
   if (event.connection != connection_ || state_ != State::connecting) return;
   state_ = State::up;
   limits_ = event.limits;
+  learnt_sizes_[brokers_.current()].told_bytes_max = limits_.packet_bytes_max;
   up_since_us_ = now_us_;
   has_acknowledged_data_ = false;
   width_.begin();

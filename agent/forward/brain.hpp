@@ -110,9 +110,11 @@ class Brain {
   void park_for_now(const Window::RowInfo& row, std::uint8_t reason_code);
   void lose(const Window::RowInfo& row, std::uint8_t reason_code);
   void give_up(const RowRef& row);
+  void wait_for_another_broker();
   void stop_sending(std::uint32_t stream_id);
   void judge_end(std::uint8_t reason_code);
   void suspect(const Window::Answer& lone, bool is_blamed);
+  std::uint64_t elsewhere_bytes_max() const;
   bool make_smaller(const Window::Answer& message, std::uint64_t divisor);
   void put_off(Parked& parked);
   void take_parked_progress(std::int64_t round_trip_us);
@@ -227,6 +229,7 @@ class Brain {
   struct Sizes {
     std::uint64_t split_bytes = never_split;
     std::uint64_t packet_bytes_max = never_split;
+    std::uint64_t told_bytes_max = never_split;  // in its last CONNACK
     // After breaks without a reason, which a passing fault of the network may have been.
     std::uint64_t tried_bytes = never_split;
     std::int64_t tried_until_us = 0;

@@ -60,7 +60,8 @@ struct EncodedPart {
 struct Encoded {
   std::uint64_t connection = 0;
   RowRef row;
-  std::vector<EncodedPart> parts;  ///< one for each message, never empty
+  std::vector<EncodedPart> parts;  ///< one for each message; empty only if it waits
+  bool waits = false;              ///< an event is too large for this broker and not for all
 };
 struct LinkUp {
   std::uint64_t connection = 0;
@@ -130,7 +131,9 @@ struct Encode {
   std::uint64_t connection = 0;
   RowRef row;
   std::uint64_t split_bytes = 0;       ///< longer messages are split at events
-  std::uint64_t packet_bytes_max = 0;  ///< an event that needs more becomes a loss record
+  std::uint64_t packet_bytes_max = 0;  ///< an event that needs more cannot be sent here
+  /// What other brokers may take; an event that needs more than both becomes a loss record.
+  std::uint64_t elsewhere_bytes_max = 0;
 };
 struct Publish {
   std::uint64_t connection = 0;

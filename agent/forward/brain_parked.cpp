@@ -89,6 +89,29 @@ void Brain::give_up(const RowRef& row) {
   if (row.parked_stream != 0) parked_[row.parked_stream].is_busy = false;
 }
 
+/// What is about to be sent has an event that is too large for this broker alone.
+void Brain::wait_for_another_broker() {
+  const Window::RowInfo row = sending_->row;
+  if (row.ref.parked_stream != 0) {
+    sending_.reset();
+    if (alone_ == row.ref) alone_.reset();
+    parked_[row.ref.parked_stream].is_busy = false;
+  }
+  park_for_now(row, packet_too_large);
+  take_progress(0);
+}
+
+/// The most that one of the other brokers may take: one that was never met may take all.
+std::uint64_t Brain::elsewhere_bytes_max() const {
+  std::uint64_t most = 0;
+  for (std::size_t i = 0; i < learnt_sizes_.size(); ++i) {
+    const Sizes& sizes = learnt_sizes_[i];
+    if (i == brokers_.current()) continue;
+    most = std::max(most, std::min(sizes.packet_bytes_max, sizes.told_bytes_max));
+  }
+  return most;
+}
+
 void Brain::put_off(Parked& parked) {
   const std::uint32_t doublings = std::min<std::uint32_t>(parked.attempts, 20);
   parked.due_us =

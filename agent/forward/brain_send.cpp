@@ -159,7 +159,7 @@ void Brain::start(const Window::RowInfo& row) {
   if (now_us_ >= sizes.tried_until_us) sizes.tried_bytes = never_split;
   const std::uint64_t most = std::min(sizes.packet_bytes_max, limits_.packet_bytes_max);
   const std::uint64_t split = std::min({sizes.split_bytes, sizes.tried_bytes, most});
-  actions_->push_back(Encode{connection_, row.ref, split, most});
+  actions_->push_back(Encode{connection_, row.ref, split, most, elsewhere_bytes_max()});
 }
 
 /// Reads on while the window is busy, so that sending need not wait for the store.

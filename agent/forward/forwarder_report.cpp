@@ -183,6 +183,12 @@ void Forwarder::report_up(const Report& report) {
         "it throws away\"",
         penstock::quoted(broker));
   }
+  if (!limits_.retains && options_.tells_status && !is_refused_again_) {
+    log_.warn(
+        "event=status_not_retained broker={} text=\"the broker keeps no messages: only who is "
+        "subscribed at the time gets the status\"",
+        penstock::quoted(broker));
+  }
   if (!is_refused_again_) logged_trouble_.clear();
   trouble_.clear();
   said_acknowledged_ = false;

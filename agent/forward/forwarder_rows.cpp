@@ -114,8 +114,13 @@ void Forwarder::perform(const Encode& action) {
   Limits limits = limits_;
   limits.split_bytes = action.split_bytes;
   limits.packet_bytes_max = action.packet_bytes_max;
+  limits.elsewhere_bytes_max = action.elsewhere_bytes_max;
   const std::uint64_t missing = continuity_.missing_before(row.key, row.is_damaged);
   EncodedRow encoded = encoder_.encode(row, stream, limits, clock_.wall_us());
+  if (encoded.waits) {
+    pending_.push_back(Encoded{action.connection, action.row, {}, true});
+    return;
+  }
   if (missing != 0) add_missing(row.key, stream, missing, encoded);
   if (encoded.is_damaged || encoded.refused_events != 0) {
     log_.warn("event={} stream={} seq={} count={}",

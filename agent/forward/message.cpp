@@ -172,6 +172,9 @@ struct MessageEncoder::Part {
     const std::uint64_t most = count == 1 ? limits.packet_bytes_max : limits.split_bytes;
     return packet_bytes(message, limits.protocol) <= std::min(most, limits.packet_bytes_max);
   }
+  bool may_be_taken_elsewhere(const OutgoingMessage& message) const {
+    return packet_bytes(message, limits.protocol) <= limits.elsewhere_bytes_max;
+  }
 };
 
 Result<MessageEncoder> MessageEncoder::make(const MessageSettings& settings) {
@@ -261,6 +264,10 @@ Result<void> MessageEncoder::split(std::span<const std::string_view> events, con
   PENSTOCK_TRY_ASSIGN(OutgoingMessage whole, message_of(events, part));
   if (part.takes(whole)) {
     out.messages.push_back(std::move(whole));
+    return {};
+  }
+  if (events.size() == 1 && part.may_be_taken_elsewhere(whole)) {
+    out.waits = true;
     return {};
   }
   if (events.size() == 1) {

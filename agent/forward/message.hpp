@@ -56,8 +56,10 @@ struct MessageSettings {
 
 struct EncodedRow {
   std::vector<OutgoingMessage> messages;  ///< in order, never empty
-  std::uint64_t refused_events = 0;       ///< sent as loss records: too large for this broker
-  bool is_damaged = false;                ///< sent as a loss record: the stored bytes are
+  std::uint64_t refused_events = 0;       ///< sent as loss records: too large for any broker
+  /// Nothing is to be sent: an event is too large for this broker, and another may take it.
+  bool waits = false;
+  bool is_damaged = false;  ///< sent as a loss record: the stored bytes are
 };
 
 /// Pure but for the time of a loss record that has none. Move-only. Thread: const, any.

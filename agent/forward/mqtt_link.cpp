@@ -24,6 +24,10 @@ constexpr std::int64_t relief_every_us = 3'600'000'000;
 // A message that is read, with the longest topic and as much again for properties. Paho C 1.3.12
 // keeps the memory of the longest packet until the connection ends.
 constexpr std::int32_t packet_bytes_max = MqttLink::message_bytes_max + (std::int32_t{128} << 10);
+constexpr std::uint8_t retain_not_supported = 0x9A;
+constexpr std::uint8_t qos_not_supported = 0x9B;
+constexpr std::string_view only_qos_0 =
+    "the broker takes QoS 0 alone, without acknowledgements; upstream.qos: 0 agrees to that";
 
 }  // namespace
 
@@ -124,10 +128,8 @@ void MqttLink::open(std::uint64_t connection, const ConnectOptions& options,
   close(std::chrono::milliseconds(500), false);
   connection_ = std::make_unique<Connection>(clock_, inbox_, connection, options, in_flight_max);
   Connection& opened = *connection_;
-  const auto asked = keep_alives_.find(options.broker.url);
-  if (asked != keep_alives_.end()) {
-    opened.options.keep_alive = std::min(options.keep_alive, asked->second);
-  }
+  const auto known = asked_.find(options.broker.url);
+  if (known != asked_.end()) known->second.apply(opened.options);
   if (options.broker.uses_tls()) {
     const auto readable = check_tls_files(options.tls);
     if (!readable) {
@@ -167,7 +169,7 @@ std::vector<LinkEvent> MqttLink::take_events() {
                               penstock::quoted(connection.options.broker.host)));
     }
   }
-  obey_keep_alive(connection, events);
+  obey_broker(connection, events);
   give_memory_back(connection, events);
   explain_failures(connection, events);
   add_words(connection, events);
@@ -179,20 +181,56 @@ std::vector<LinkEvent> MqttLink::take_events() {
   return events;
 }
 
-/// Paho pings as often as CONNECT says, whatever the broker answers. Where that asks for more, the
-/// connection is made once more with its interval, before `up` is handed on.
-void MqttLink::obey_keep_alive(Connection& connection, std::vector<LinkEvent>& events) {
+void MqttLink::Asked::apply(ConnectOptions& options) const {
+  if (keep_alive.count() != 0) options.keep_alive = std::min(options.keep_alive, keep_alive);
+  options.retains = options.retains && retains;
+  options.qos_max = std::min(options.qos_max, qos_max);
+}
+
+/// Notes what the broker asks for that our CONNECT did not say; whether that is to be said in
+/// another one. Paho pings as often as CONNECT says, whatever the broker answers.
+bool MqttLink::has_to_say_more(const LinkEvent& answer, const ConnectOptions& options) {
+  Asked more = asked_[options.broker.url];
+  if (answer.kind == LinkEvent::Kind::up) {
+    const std::chrono::seconds interval(answer.limits.keep_alive_s);
+    if (interval.count() == 0 || interval >= options.keep_alive) return false;
+    more.keep_alive = interval;
+  } else if (answer.reason_code == retain_not_supported && options.retains) {
+    more.retains = false;
+  } else if (answer.reason_code == qos_not_supported && options.qos == 0 && options.qos_max > 0) {
+    more.qos_max = 0;
+  } else {
+    return false;
+  }
+  asked_[options.broker.url] = more;
+  return true;
+}
+
+/// Where the broker asks for more than CONNECT said, the connection is made once more before its
+/// answer is handed on.
+void MqttLink::obey_broker(Connection& connection, std::vector<LinkEvent>& events) {
   const auto is_of_connection = [&](const LinkEvent& event) {
     return event.connection == connection.number;
   };
-  const auto up = std::find_if(events.begin(), events.end(), [&](const LinkEvent& event) {
-    return is_of_connection(event) && event.kind == LinkEvent::Kind::up;
+  const auto answer = std::find_if(events.begin(), events.end(), [&](const LinkEvent& event) {
+    const bool is_refusal = event.kind == LinkEvent::Kind::down && event.stage == Stage::refused;
+    return is_of_connection(event) && (event.kind == LinkEvent::Kind::up || is_refusal);
   });
-  if (up == events.end() || up->limits.keep_alive_s == 0) return;
-  const std::chrono::seconds asked(up->limits.keep_alive_s);
-  if (asked >= connection.options.keep_alive) return;
-  keep_alives_[connection.options.broker.url] = asked;
-  connection.options.keep_alive = asked;
+  if (answer == events.end()) return;
+  if (!has_to_say_more(*answer, connection.options)) {
+    const bool is_up = answer->kind == LinkEvent::Kind::up;
+    if (is_up && answer->limits.qos_max < connection.options.qos) {
+      *answer = connection.down(Stage::refused, std::string(only_qos_0));
+      answer->reason_code = qos_not_supported;
+    } else if (!is_up && answer->reason_code == qos_not_supported) {
+      answer->text += "; " + std::string(only_qos_0);
+    } else if (is_up) {
+      connection.options.retains = answer->limits.retains;
+      connection.options.qos_max = answer->limits.qos_max;
+    }
+    return;
+  }
+  asked_[connection.options.broker.url].apply(connection.options);
   paho::destroy(std::move(connection.client), std::chrono::milliseconds(500),
                 mqtt::disconnect_options(), connection.in_flight_max);
   // Nothing of the client that is gone may be taken for news of the next one.
@@ -320,10 +358,12 @@ Result<void> MqttLink::publish(std::uint64_t message, OutgoingMessage outgoing) 
   if (!connection_ || !connection_->client) return Error{Errc::unavailable, "not connected"};
   try {
     const bool is_v5 = connection_->options.protocol == Protocol::v5;
-    const int qos = outgoing.is_retained ? 1 : connection_->options.qos;
+    const ConnectOptions& options = connection_->options;
+    const int qos = outgoing.is_retained ? options.qos_max : options.qos;
     auto paho_message = mqtt::message::create(
         mqtt::string_ref(std::move(outgoing.topic)), mqtt::binary_ref(std::move(outgoing.payload)),
-        qos, outgoing.is_retained, is_v5 ? paho::properties_of(outgoing) : mqtt::properties());
+        qos, outgoing.is_retained && options.retains,
+        is_v5 ? paho::properties_of(outgoing) : mqtt::properties());
     if (connection_->first_message == 0) connection_->first_message = message;
     void* const context =
         reinterpret_cast<void*>(static_cast<std::uintptr_t>(message - connection_->first_message));

@@ -81,15 +81,23 @@ class MqttLink {
   void start_paho(Connection& connection);
   void add_words(Connection& connection, std::vector<LinkEvent>& events);
   void explain_failures(Connection& connection, std::vector<LinkEvent>& events);
-  void obey_keep_alive(Connection& connection, std::vector<LinkEvent>& events);
+  /// What a broker asked for in earlier answers.
+  struct Asked {
+    std::chrono::seconds keep_alive{0};  // 0: as we like
+    bool retains = true;
+    std::uint8_t qos_max = 1;
+    void apply(ConnectOptions& options) const;
+  };
+  bool has_to_say_more(const LinkEvent& answer, const ConnectOptions& options);
+  void obey_broker(Connection& connection, std::vector<LinkEvent>& events);
   void give_memory_back(Connection& connection, std::vector<LinkEvent>& events);
 
   const Clock& clock_;
   std::shared_ptr<LinkInbox> inbox_;
   std::unique_ptr<Connection> connection_;
-  std::map<std::string, std::chrono::seconds> keep_alives_;  // url -> what its broker asked for
   std::int64_t next_relief_us_ = 0;  // from when on a connection may be ended for its memory
   std::size_t failed_tries_ = 0;     // a name's addresses are tried from another one on each time
+  std::map<std::string, Asked> asked_;  // by url
 };
 
 }  // namespace penstock::forward

@@ -38,7 +38,7 @@ struct TlsFiles {
   std::vector<std::string> alpn{};  ///< protocols to offer; empty: none
 };
 
-/// A retained message that the broker publishes when the connection ends without a disconnect.
+/// A message that the broker publishes when the connection ends without a disconnect.
 struct Will {
   std::string topic;  ///< "": no will
   std::string payload;
@@ -54,6 +54,8 @@ struct ConnectOptions {
   Will will;
   std::uint8_t qos = 1;                ///< 0 or 1, of messages that are not retained
   std::uint64_t packet_bytes_max = 0;  ///< known of the broker beforehand; 0: only what it tells
+  bool retains = true;                 ///< false: the broker keeps no messages, not even our will
+  std::uint8_t qos_max = 1;            ///< what the broker takes, of the will and the status too
   std::chrono::seconds keep_alive{60};
   /// Bound on name resolution, and again on connect, TLS and CONNACK together.
   std::chrono::seconds timeout{10};
@@ -65,7 +67,10 @@ struct Limits {
   std::uint32_t receive_max = 65'535;
   std::uint64_t packet_bytes_max = 268'435'455;  ///< a whole PUBLISH with its header
   std::uint64_t split_bytes = 268'435'455;       ///< of several events; it refused larger ones
+  std::uint64_t elsewhere_bytes_max = 0;         ///< what another broker of the list may take
   std::uint32_t keep_alive_s = 0;                ///< set by the broker; 0: ours holds
+  std::uint8_t qos_max = 1;
+  bool retains = true;  ///< the broker keeps messages for those who subscribe later
   bool session_present = false;
 };
 

@@ -100,7 +100,8 @@ mqtt::connect_options connect_options(const ConnectOptions& options) {
   if (!options.user.empty()) out.set_user_name(options.user);
   if (!options.password.empty()) out.set_password(options.password);
   if (!options.will.topic.empty()) {
-    out.set_will(mqtt::will_options(options.will.topic, options.will.payload, 1, true));
+    out.set_will(mqtt::will_options(options.will.topic, options.will.payload, options.qos_max,
+                                    options.retains));
   }
   if (options.broker.uses_tls()) {
     mqtt::ssl_options ssl;
@@ -123,6 +124,8 @@ Limits limits_of(const mqtt::connect_response& response, const ConnectOptions& o
   Limits limits;
   limits.protocol = options.protocol;
   limits.session_present = response.is_session_present();
+  limits.qos_max = options.qos_max;
+  limits.retains = options.retains;
   if (options.packet_bytes_max != 0) limits.packet_bytes_max = options.packet_bytes_max;
   if (options.protocol != Protocol::v5) return limits;
   const mqtt::properties& given = response.get_properties();
@@ -133,6 +136,14 @@ Limits limits_of(const mqtt::connect_response& response, const ConnectOptions& o
     limits.packet_bytes_max = std::min<std::uint64_t>(
         limits.packet_bytes_max,
         mqtt::get<std::uint32_t>(given, mqtt::property::MAXIMUM_PACKET_SIZE));
+  }
+  if (given.contains(mqtt::property::MAXIMUM_QOS)) {
+    limits.qos_max =
+        std::min(limits.qos_max, mqtt::get<std::uint8_t>(given, mqtt::property::MAXIMUM_QOS));
+  }
+  if (given.contains(mqtt::property::RETAIN_AVAILABLE)) {
+    const bool is_available = mqtt::get<std::uint8_t>(given, mqtt::property::RETAIN_AVAILABLE) != 0;
+    limits.retains = limits.retains && is_available;
   }
   if (given.contains(mqtt::property::SERVER_KEEP_ALIVE)) {
     limits.keep_alive_s = mqtt::get<std::uint16_t>(given, mqtt::property::SERVER_KEEP_ALIVE);

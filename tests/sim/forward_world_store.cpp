@@ -74,19 +74,22 @@ void ForwardWorld::perform(const forward::FetchParked& action) {
 void ForwardWorld::perform(const forward::Encode& action) {
   const Row* const row = find(action.row);
   require(row != nullptr, "a row is used that was trimmed");
+  const std::uint64_t most = std::min(action.split_bytes, action.packet_bytes_max);
+  const std::uint64_t parts =
+      row->is_loss ? 1 : std::min<std::uint64_t>(row->count, (row->bytes + most - 1) / most);
+  std::uint64_t bytes = row->bytes / parts + 1;
+  if (bytes > action.packet_bytes_max && bytes <= action.elsewhere_bytes_max) {
+    pending_.push_back(forward::Encoded{action.connection, action.row, {}, true});
+    return;
+  }
+  if (bytes > action.packet_bytes_max) bytes = 150;  // told as lost
   // What the store lost is told by where a row begins, against the one that was sent before.
   Stream& stream = streams_[row->stream];
   require(row->seq <= stream.sent_end, "rows of a stream are sent that do not follow each other");
   stream.sent_end = row->seq + row->count;
   encoded_ = {action.row, *row, {}};
-  const std::uint64_t most = std::min(action.split_bytes, action.packet_bytes_max);
-  const std::uint64_t parts =
-      row->is_loss ? 1 : std::min<std::uint64_t>(row->count, (row->bytes + most - 1) / most);
   for (std::uint64_t i = 0; i < parts; ++i) {
-    const auto events = static_cast<std::uint32_t>(row->count / parts);
-    std::uint64_t bytes = row->bytes / parts + 1;
-    if (bytes > action.packet_bytes_max) bytes = 150;  // told as lost
-    encoded_.parts.push_back({bytes, events});
+    encoded_.parts.push_back({bytes, static_cast<std::uint32_t>(row->count / parts)});
   }
   pending_.push_back(forward::Encoded{action.connection, action.row, encoded_.parts});
 }

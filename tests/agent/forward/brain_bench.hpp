@@ -96,6 +96,9 @@ struct Bench {
     }
     if (has_encode) {
       has_encode = false;
+      if (part_bytes > encoded.packet_bytes_max && part_bytes <= encoded.elsewhere_bytes_max) {
+        return tell(Encoded{connection, pending_encode, {}, true});
+      }
       const std::vector<EncodedPart> alike(parts, {part_bytes, part_events});
       tell(Encoded{connection, pending_encode, part_list.empty() ? alike : part_list});
     }
@@ -106,9 +109,10 @@ struct Bench {
     rows.insert(rows.end(), ids.begin(), ids.end());
     tell(Stored{});
   }
-  void up(std::uint32_t receive_max = 20) {
+  void up(std::uint32_t receive_max = 20, std::uint64_t packet_bytes_max = 268'435'455) {
     Limits limits;
     limits.receive_max = receive_max;
+    limits.packet_bytes_max = packet_bytes_max;
     tell(LinkUp{connection, limits});
   }
   void acknowledge(std::uint64_t message, std::uint8_t code = 0) {

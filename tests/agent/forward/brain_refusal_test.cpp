@@ -305,6 +305,45 @@ TEST_CASE("a broker that ends the connection because of a size gets smaller mess
   CHECK(bench.count(Report::Kind::stream_parked) == 0);
 }
 
+TEST_CASE("an event too large for this broker waits for one that may take it") {
+  BrainSettings settings;
+  settings.brokers.count = 2;
+  Bench bench(settings);
+  bench.part_bytes = 5'000;
+  bench.store(Priority::normal, {1, 101});
+  bench.parked[1] = {{1, 100, 10, 1, 10, 20}};
+  bench.parked[2] = {{101, 100, 10, 2, 1'010, 1'020}};
+  bench.unparks = false;
+  bench.up(20, 2'000);
+  const std::string said = bench.take();
+  CHECK(said.find("park1@1 ") != std::string::npos);
+  CHECK(said.find("park2@") != std::string::npos);
+  CHECK(said.find("row") == std::string::npos);
+  CHECK(bench.count(Report::Kind::stream_parked) == 2);
+  CHECK(bench.encoded.elsewhere_bytes_max > 1'000'000);
+  SECTION("it is tried again from time to time, and does not go there") {
+    bench.acknowledge(bench.status_message);
+    for (int i = 0; i < 100; ++i) bench.pass(10 * second);
+    CHECK(bench.take().find("row") == std::string::npos);
+    CHECK(bench.count(Report::Kind::stream_parked) == 2);
+  }
+  SECTION("the other one takes it") {
+    bench.tell(LinkDown{bench.connection, Stage::up, false});
+    for (int i = 0; bench.broker == 0 && i < 60; ++i) {
+      bench.pass(second);
+      if (bench.broker == 0) bench.tell(LinkDown{bench.connection, Stage::connect, false});
+    }
+    REQUIRE(bench.broker == 1);
+    bench.up(20, 6'000);
+    bench.acknowledge(bench.status_message);
+    bench.pass(second);
+    const std::string sent = bench.take();
+    INFO(sent);
+    CHECK(sent.find("row1 ") != std::string::npos);
+    CHECK(bench.encoded.elsewhere_bytes_max == 2'000);
+  }
+}
+
 TEST_CASE("streams that the store knows as parked are tried first, and anew at another broker") {
   Bench bench;
   bench.parked[3] = {{7, 100, 10, 3}};

@@ -218,6 +218,40 @@ TEST_CASE("a stop with a broker that hangs keeps its deadline") {
   broker.signal(SIGCONT);
 }
 
+TEST_CASE("a broker that keeps no messages gets a status that is not kept") {
+  Mosquitto broker("allow_anonymous true\nretain_available false\n");
+  broker.start();
+  FakeStore store;
+  store.add_batch("app", 10);
+  const auto forwarder = make(options_for(broker.address()), store);
+  forwarder->start();
+  CHECK(eventually([&] { return store.backlog() == 0; }));
+  stop(*forwarder);
+}
+
+TEST_CASE("a broker that takes QoS 0 alone is used only if that was agreed to") {
+  const int refuses_will = GENERATE(0, 1);
+  Mosquitto broker("allow_anonymous true\nmax_qos 0\n");
+  broker.start();
+  FakeStore store;
+  store.add_batch("app", 10);
+  ForwardOptions options = options_for(broker.address());
+  options.tells_status = refuses_will == 1;  // else only its CONNACK says so
+  const auto refused = make(options, store);
+  refused->start();
+  REQUIRE(eventually([&] { return refused->stats().connections >= 2; }));
+  CHECK(refused->stats().last_error.find("upstream.qos: 0") != std::string::npos);
+  CHECK(store.backlog() == 1);
+  refused->request_stop(0s);
+  refused->join();
+
+  options.qos = 0;
+  const auto forwarder = make(options, store);
+  forwarder->start();
+  CHECK(eventually([&] { return store.backlog() == 0; }));
+  stop(*forwarder);
+}
+
 TEST_CASE("a wrong password is reported and retried; the right one needs no restart") {
   Mosquitto broker("allow_anonymous false\npassword_file DIR/passwd\n");
   REQUIRE(run("mosquitto_passwd -c -b " + (broker.dir() / "passwd").string() + " gw right") == 0);

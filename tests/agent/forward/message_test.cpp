@@ -129,6 +129,17 @@ TEST_CASE("a batch becomes one message as it was stored") {
   CHECK_FALSE(zstd.messages[0].is_text);
 }
 
+TEST_CASE("an event over the broker's limit is lost only if no other broker may take it") {
+  FakeStore store;
+  store.add_batch("app", 2, std::string(2'000, 'x'));
+  Limits limits = with_packet(1'000);
+  limits.elsewhere_bytes_max = GENERATE(0, 1'500, 10'000);
+  const auto out = encoder(Compression::none).encode(only_row(store), "app", limits, 0);
+  const bool waits = limits.elsewhere_bytes_max == 10'000;
+  CHECK(out.waits == waits);
+  CHECK(out.refused_events == (waits ? 0 : 2));
+}
+
 TEST_CASE("a batch over the broker's limit is split at events, and nothing is missing") {
   FakeStore store;
   std::string text;

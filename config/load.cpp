@@ -135,12 +135,19 @@ class Loader {
     for (const auto& use : validator.secrets()) {
       const Result<Secret> secret = read_secret(*use.node);
       if (secret.ok()) continue;
-      diagnostics_.add({code::unreadable_secret,
-                        Severity::error,
+      // A file that is not there yet must not keep the agent from collecting: what is for the
+      // broker is read at each connection. An environment does not change any more.
+      const bool may_come = secret.error().code == Errc::unavailable &&
+                            use.path.starts_with("upstream.") &&
+                            use.node->children.front().key != "env";
+      diagnostics_.add({may_come ? code::unusable_file : code::unreadable_secret,
+                        may_come ? Severity::warning : Severity::error,
                         use.node->children.front().place(),
                         use.path,
                         secret.error().text,
-                        "a secret's file belongs to the agent's user or root, with mode 0600",
+                        may_come
+                            ? "the agent collects and keeps, and connects once this is mended"
+                            : "a secret's file belongs to the agent's user or root, with mode 0600",
                         {}});
     }
   }
@@ -267,8 +274,10 @@ class Loader {
   }
 
   static void fill_buffer(const Section& buffer, BufferSettings& settings) {
-    settings.path = buffer.has("path") ? std::filesystem::path(buffer.text("path"))
-                                       : default_state_dir() / "buffer";
+    // Absolute, so that messages tell which one it is.
+    settings.path =
+        std::filesystem::absolute(buffer.has("path") ? std::filesystem::path(buffer.text("path"))
+                                                     : default_state_dir() / "buffer");
     settings.max_size = buffer.size("max_size");
     settings.keep_free = buffer.size("keep_free");
     settings.preallocate = buffer.boolean("preallocate");

@@ -67,8 +67,8 @@ constexpr Option commit_options[] = {
 constexpr Option buffer_options[] = {
     {.name = "path",
      .type = OptionType::text,
-     .doc = "Directory of the buffer; unless given, `buffer` in the state directory "
-            "(/var/lib/penstock for root)",
+     .doc = "Directory of the buffer, a relative one from the working directory; unless given, "
+            "`buffer` in the state directory (/var/lib/penstock for root)",
      .example = "/var/lib/penstock/buffer"},
     {.name = "max_size",
      .type = OptionType::size,

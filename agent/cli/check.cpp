@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 
 #include "agent/base/log.hpp"
@@ -23,12 +24,8 @@ std::string plural(std::size_t count, std::string_view noun) {
 
 /// "1 GiB at /var/lib/penstock/buffer, 11.4 GiB free": of the nearest directory that exists.
 std::string buffer_line(const config::BufferSettings& buffer) {
-  std::filesystem::path existing = std::filesystem::absolute(buffer.path);
   std::error_code error;
-  while (!std::filesystem::exists(existing, error) && existing.has_relative_path()) {
-    existing = existing.parent_path();
-  }
-  const auto space = std::filesystem::space(existing, error);
+  const auto space = std::filesystem::space(nearest_existing(buffer.path), error);
   const std::string free =
       error ? std::string("free space unknown") : human_size(space.available) + " free";
   return fmt::format("{} at {}, {}", human_size(buffer.max_size),
@@ -45,7 +42,12 @@ void show_summary(const Configuration& configuration, bool color) {
                     values.upstream ? "1 upstream" : "no upstream: collects and keeps"));
   const std::string ok = colored("  ok   ", Color::green, color);
   print(ok + "options and connectors");
-  print(ok + "buffer     " + buffer_line(values.buffer));
+  const auto& found = configuration.diagnostics().all();
+  const bool is_warned = std::any_of(found.begin(), found.end(), [](const auto& finding) {
+    return finding.path == "buffer.path";
+  });
+  print((is_warned ? colored("  !    ", Color::yellow, color) : ok) + "buffer     " +
+        buffer_line(values.buffer));
   if (values.upstream) {
     std::vector<std::string_view> urls;
     for (const auto& broker : values.upstream->brokers) urls.push_back(broker.url);

@@ -8,6 +8,7 @@
 
 #include "agent/base/log.hpp"
 #include "agent/cli/broker_trial.hpp"
+#include "agent/cli/human.hpp"
 #include "agent/cli/terminal.hpp"
 #include "agent/daemon/exit_code.hpp"
 #include "agent/daemon/machine.hpp"
@@ -28,6 +29,14 @@ constexpr std::string_view first_steps =
     "then: penstock check FILE, penstock run -c FILE";
 
 }  // namespace
+
+std::filesystem::path nearest_existing(std::filesystem::path path) {
+  std::error_code error;
+  while (!std::filesystem::exists(path, error) && path.has_relative_path()) {
+    path = path.parent_path();
+  }
+  return path;
+}
 
 std::vector<config::TypeOptions> known_types() {
   std::vector<config::TypeOptions> types;
@@ -112,6 +121,35 @@ void Configuration::add_advice() {
                       {}});
   }
   advise_of_tls_files();
+  advise_of_buffer();
+}
+
+void Configuration::advise_of_buffer() {
+  const config::BufferSettings& buffer = loaded_->values.buffer;
+  const std::filesystem::path existing = nearest_existing(buffer.path);
+  std::error_code error;
+  std::string problem;
+  const auto space = std::filesystem::space(existing, error);
+  const std::uintmax_t size = std::filesystem::file_size(buffer.path / "buffer.mdb", error);
+  const std::uint64_t own = error ? 0 : size;
+  if (!std::filesystem::is_directory(existing, error)) {
+    problem = fmt::format("{} is not a directory", penstock::quoted(existing.string()));
+  } else if (::access(existing.c_str(), W_OK | X_OK) != 0) {
+    problem =
+        fmt::format("{} may not be written by this user", penstock::quoted(existing.string()));
+  } else if (space.available + own < buffer.max_size + buffer.keep_free) {
+    problem = fmt::format("{} and {} to keep free are more than the {} that its disk has",
+                          human_size(buffer.max_size), human_size(buffer.keep_free),
+                          human_size(space.available + own));
+  }
+  if (problem.empty()) return;
+  diagnostics_.add({config::code::unusable_file,
+                    config::Severity::warning,
+                    {file_.string()},
+                    "buffer.path",
+                    "buffer: " + problem,
+                    "the agent cannot keep all that it is asked to",
+                    {}});
 }
 
 void Configuration::advise_of_tls_files() {

@@ -16,6 +16,9 @@ namespace penstock::cli {
 /// Every built-in type's options, as the loader wants them.
 std::vector<config::TypeOptions> known_types();
 
+/// The path, or the nearest directory above it that exists. path: absolute.
+std::filesystem::path nearest_existing(std::filesystem::path path);
+
 /// Not movable: the sections point to the diagnostics.
 class Configuration {
  public:
@@ -31,7 +34,7 @@ class Configuration {
   /// and a max_size of 0 if no file was named and there is none. nullopt as load()'s false.
   std::optional<config::BufferSettings> load_buffer();
   /// After load(): warns of what `run` can live with and a person wants to know before: no
-  /// connector, TLS files that cannot be used.
+  /// connector, TLS files or a buffer that cannot be used.
   void add_advice();
   /// The findings to stderr; nothing if there are none.
   void show_findings() const;
@@ -46,6 +49,7 @@ class Configuration {
  private:
   bool find_file();
   void advise_of_tls_files();
+  void advise_of_buffer();
 
   const Globals& globals_;
   std::filesystem::path file_;

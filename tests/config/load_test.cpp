@@ -71,6 +71,24 @@ TEST_CASE("the buffer of a file that is wrong elsewhere", "[config]") {
   }
 }
 
+TEST_CASE("a secret for the broker may come later", "[config]") {
+  const auto found = [](std::string_view yaml) {
+    const Run run(std::string("agent: {id: gw-7}\n") + std::string(yaml));
+    INFO(run.text());
+    CHECK(run.diagnostics.all().size() == 1);
+    const Diagnostic& first = run.diagnostics.all().at(0);
+    CHECK(run.is_ok() == (first.severity == Severity::warning));
+    return first.code;
+  };
+  const std::string upstream = "upstream: {brokers: [\"mqtts://b\"], user: u, ";
+  CHECK(found(upstream + "password: {file: /none/secret}}") == "W003");
+  CHECK(found(upstream + "password: {credential: mqtt}}") == "W003");
+  CHECK(found(upstream + "tls: {cert: /c, key: /k, key_password: {file: /none/secret}}}") ==
+        "W003");
+  CHECK(found(upstream + "password: {env: PENSTOCK_T_NOT_SET}}") == "C042");
+  CHECK(found(upstream + "password: {file: /etc}}") == "C042");
+}
+
 TEST_CASE("the sample with every key", "[config]") {
   const Variable password("PENSTOCK_SAMPLE_PASSWORD", "hunter2");
   const Run run(penstock::tests::read_file("config/samples/full.yaml"));
@@ -184,7 +202,7 @@ TEST_CASE("choices and switches", "[config]") {
   INFO(run.text());
   REQUIRE(run.is_ok());
   CHECK(run.values().buffer.write_budget_bytes_per_s == 0);
-  CHECK(run.values().buffer.path == "buf");
+  CHECK(run.values().buffer.path == std::filesystem::current_path() / "buf");
   CHECK(run.values().upstream->protocol == "5");
   CHECK(run.values().upstream->rate_limit_bytes_per_s == 65'536);
   CHECK(run.values().upstream->back_to_first == 0s);

@@ -406,6 +406,23 @@ class Running(Case):
         self.environment["STATE_DIRECTORY"] = str(self.dir)
         self.ends(69, "buffer", "stat", says=f"no buffer at \"{self.dir}/buffer")
 
+    def test_check_looks_at_the_buffer(self):
+        self.assertIn("  ok   buffer", self.ends(0, "check", self.config).stdout)
+        text = self.config.read_text(encoding="utf-8")
+        for path, size, says in ((self.write("file", ""), "16MiB", "is not a directory"),
+                                 (self.dir / "new", "15TiB", "more than the")):
+            changed = text.replace(str(self.buffer), str(path)).replace("max_size: 16MiB", f"max_size: {size}")
+            self.assertNotEqual(text, changed)
+            done = self.ends(0, "check", self.write("odd.yaml", changed), says=says)
+            self.assertIn("  !    buffer", done.stdout)
+            self.assertIn("warning[W003]", done.stderr)
+
+    @unittest.skipIf(os.getuid() != 0, "needs root to be kept from writing as another user")
+    def test_check_as_one_who_may_not_write_the_buffer(self):
+        self.dir.chmod(0o755)
+        self.config.chmod(0o644)
+        self.ends(0, "check", self.config, user=NOBODY, says="may not be written by this user")
+
     def test_damage_is_found(self):
         self.ends(0, "run", "-c", self.config, "--for", "1s")
         self.assertGreater(damage_batches(self.buffer / "buffer.mdb"), 0)

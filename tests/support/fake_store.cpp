@@ -54,6 +54,13 @@ void FakeStore::damage(std::uint64_t row_id) {
   }
 }
 
+void FakeStore::remove(std::uint64_t row_id) {
+  const std::lock_guard lock(mutex_);
+  for (Class& of_class : classes_) {
+    std::erase_if(of_class.rows, [row_id](const Row& row) { return row.key.id == row_id; });
+  }
+}
+
 void FakeStore::fail_reads(std::optional<Error> error) {
   const std::lock_guard lock(mutex_);
   rows_error_ = std::move(error);

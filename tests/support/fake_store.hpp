@@ -28,6 +28,8 @@ class FakeStore final : public buffer::Store, private buffer::Parking {
   void add_loss(std::string_view stream, std::uint32_t count, std::uint8_t reason);
   /// The row becomes unreadable.
   void damage(std::uint64_t row_id);
+  /// The row goes without a loss record, as a damaged one does for want of room.
+  void remove(std::uint64_t row_id);
   /// From now on reads of rows (or of parked ones) fail; nullopt: they succeed again.
   void fail_reads(std::optional<Error> error);
   void fail_parked_reads(std::optional<Error> error);

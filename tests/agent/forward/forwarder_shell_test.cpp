@@ -248,6 +248,28 @@ TEST_CASE("a batch that cannot be read is counted, and what follows is sent") {
   stop(*forwarder);
 }
 
+TEST_CASE("a damaged batch that went before it was acknowledged is told as missing") {
+  MqttBroker broker(MqttBroker::Behaviour{.published_max = 2});  // the status and the first one
+  FakeStore store;
+  store.add_batch("app", 10);
+  store.add_batch("app", 10);
+  store.damage(2);
+  const auto forwarder = make(options_at(broker), store);
+  forwarder->start();
+  REQUIRE(eventually([&] { return broker.seen().published.size() >= 3; }));
+  REQUIRE(eventually([&] { return forwarder->stats().acknowledged_events == 10; }));
+  CHECK(forwarder->stats().damaged_batches == 1);
+  store.remove(2);
+  broker.drop_connection();
+  REQUIRE(eventually([&] { return forwarder->stats().connections == 2; }));
+  store.add_batch("app", 5);
+  // The status and what comes first behind it: what is missing, before the new batch.
+  REQUIRE(eventually([&] { return broker.seen().published.size() >= 5; }));
+  CHECK(forwarder->stats().damaged_batches == 2);
+  forwarder->request_stop(0s);
+  forwarder->join();
+}
+
 TEST_CASE("a stream that waits since before the start is told until it has returned") {
   MqttBroker broker(MqttBroker::Behaviour{.published_max = 1});  // the status
   FakeStore store;

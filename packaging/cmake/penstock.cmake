@@ -15,7 +15,7 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   # Hardening; _FORTIFY_SOURCE needs the optimiser.
   target_compile_options(penstock_flags INTERFACE
     -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong)
-  target_link_options(penstock_flags INTERFACE -Wl,-z,relro,-z,now)
+  target_link_options(penstock_flags INTERFACE -Wl,-z,relro,-z,now -Wl,--gc-sections)
   if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
     # Relocations in their packed form, which glibc 2.36 reads, take a sixtieth of the room; for other
     # processors binutils 2.40 would only warn at each link.

@@ -124,7 +124,7 @@ void Brain::on(const Acknowledged& event) {
   if (answer->is_status) {
     if (offline_was_sent_ && event.message == status_message_) offline_was_answered_ = true;
     // Connecting may work while no batch ever does: then the back-off must go on growing.
-    if (refusals_ == 0 && drops_with_same_oldest_ == 0) brokers_.on_working();
+    if (refusals_ == 0 && drops_with_same_oldest() == 0) brokers_.on_working();
     return;
   }
   has_acknowledged_data_ = true;

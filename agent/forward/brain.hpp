@@ -67,6 +67,8 @@ class Brain {
     std::uint64_t again_until = 0;   // was confirmed before it went back
     std::uint64_t started = 0;       // the last row that was sent or passed over
     bool may_have_more = true;
+    std::optional<std::uint64_t> oldest_at_drop;
+    std::uint32_t drops_with_same_oldest = 0;  // connections, since one of it was acknowledged
   };
   struct Sending {
     Window::RowInfo row;
@@ -140,6 +142,7 @@ class Brain {
   void connect();
   void drop(Stage stage, bool version_refused);
   void drop_unanswered();
+  void note_oldest();
   void count_short_life(std::uint8_t reason_code);
   std::uint32_t unwelcome_by_short_lives() const;
   void forget_rows();
@@ -168,6 +171,8 @@ class Brain {
   static constexpr std::uint32_t same_oldest_max = 3;
   static constexpr std::uint64_t never_split = std::numeric_limits<std::uint64_t>::max();
 
+  std::uint32_t drops_with_same_oldest() const;
+  void forget_same_oldest();
   Class& of(buffer::Priority priority) { return classes_[static_cast<std::size_t>(priority)]; }
 
   BrainSettings settings_;
@@ -220,8 +225,6 @@ class Brain {
   std::int64_t patient_until_us_ = 0;   // then the next connection begins with less of it
   std::optional<RowRef> unanswered_;    // of the last message that had none within it
   std::uint64_t unanswered_bytes_ = 0;
-  std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest_at_drop_;
-  std::uint32_t drops_with_same_oldest_ = 0;
   std::optional<RowRef> suspect_;
   std::uint32_t suspicions_ = 0;
   std::uint64_t tried_bytes_before_ = never_split;  // of this broker, before the suspect was split

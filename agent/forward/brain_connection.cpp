@@ -56,7 +56,11 @@ void Brain::on(const LinkDown& event) {
   }
   drop(event.stage, event.version_refused);
   // Which one it was is seen when each goes alone.
-  if (is_too_large) drops_with_same_oldest_ = same_oldest_max;
+  for (Class& of_class : classes_) {
+    if (is_too_large && of_class.drops_with_same_oldest > 0) {
+      of_class.drops_with_same_oldest = same_oldest_max;
+    }
+  }
 }
 
 void Brain::connect() {
@@ -87,17 +91,35 @@ void Brain::forget_rows() {
   if (anything) actions_->push_back(DropFetched{verification_.rows() > 0});
 }
 
+/// Of each class by itself: others may go on while one has a batch that ends each connection.
+void Brain::note_oldest() {
+  for (const buffer::Priority priority : all_priorities) {
+    Class& of_class = of(priority);
+    const auto oldest = window_.oldest_row(priority);
+    if (!oldest) continue;
+    const bool is_same = oldest == of_class.oldest_at_drop;
+    of_class.drops_with_same_oldest = is_same ? of_class.drops_with_same_oldest + 1 : 1;
+    of_class.oldest_at_drop = oldest;
+  }
+}
+
+std::uint32_t Brain::drops_with_same_oldest() const {
+  std::uint32_t most = 0;
+  for (const Class& of_class : classes_) most = std::max(most, of_class.drops_with_same_oldest);
+  return most;
+}
+
+void Brain::forget_same_oldest() {
+  for (Class& of_class : classes_) {
+    of_class.drops_with_same_oldest = 0;
+    of_class.oldest_at_drop.reset();
+  }
+}
+
 /// The connection is over (or was never up), and what was on its way is in doubt.
 void Brain::drop(Stage stage, bool version_refused) {
   const bool was_up = state_ == State::up;
-  if (was_up && window_.has_rows()) {
-    std::array<std::optional<std::uint64_t>, buffer::priority_count> oldest;
-    for (const buffer::Priority priority : all_priorities) {
-      oldest[static_cast<std::size_t>(priority)] = window_.oldest_row(priority);
-    }
-    drops_with_same_oldest_ = oldest == oldest_at_drop_ ? drops_with_same_oldest_ + 1 : 1;
-    oldest_at_drop_ = oldest;
-  }
+  if (was_up) note_oldest();
   forget_rows();
   if (was_up) unverified_before_us_ += now_us_ - unverified_since_us_;
   state_ = State::waiting;
@@ -115,18 +137,18 @@ void Brain::drop(Stage stage, bool version_refused) {
 }
 
 /// Whether the connection that has just ended, without a reason, was one of a kind: soon after it
-/// began, and not with a batch. So they end when a second client has our id: each is the other's
-/// end.
+/// began, and not with the batch of an earlier one. So they end when a second client has our id:
+/// each is the other's end.
 void Brain::count_short_life(std::uint8_t reason_code) {
   const std::int64_t lived_us = now_us_ - up_since_us_;
   // The other one waits ever longer too before it comes back.
   const std::int64_t other_waits_us = std::int64_t{1'000'000} << std::min(short_lives_, 6U);
-  const bool is_short = lived_us < std::max(short_life_us, other_waits_us);
-  if (!is_short || reason_code != 0) {
-    short_lives_ = 0;
-  } else if (!window_.has_rows() || has_acknowledged_data_) {
-    ++short_lives_;
+  bool is_of_a_kind = reason_code == 0 && lived_us < std::max(short_life_us, other_waits_us);
+  for (const buffer::Priority priority : all_priorities) {
+    const auto oldest = window_.oldest_row(priority);
+    is_of_a_kind = is_of_a_kind && (!oldest || oldest != of(priority).oldest_at_drop);
   }
+  short_lives_ = is_of_a_kind ? short_lives_ + 1 : 0;
 }
 
 std::uint32_t Brain::unwelcome_by_short_lives() const {

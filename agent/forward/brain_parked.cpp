@@ -180,8 +180,6 @@ void Brain::take_parked_progress(std::int64_t round_trip_us) {
       refused_.reset();
       refusals_ = 0;
     }
-    drops_with_same_oldest_ = 0;
-    oldest_at_drop_ = {};
     if (refusals_ == 0) brokers_.on_working();
     const auto at = parked_.find(row.stream_id);
     if (at == parked_.end()) continue;

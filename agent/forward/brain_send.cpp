@@ -49,8 +49,8 @@ void Brain::take_progress(std::int64_t round_trip_us) {
       actions_->push_back(Acknowledge{generation_, row});
     }
     if (progress->sent_rows == 0) continue;
-    drops_with_same_oldest_ = 0;
-    oldest_at_drop_ = {};
+    of(priority).drops_with_same_oldest = 0;
+    of(priority).oldest_at_drop.reset();
     if (refusals_ == 0) brokers_.on_working();
     Report what = new_report(Report::Kind::acknowledged);
     what.value = round_trip_us;
@@ -64,7 +64,7 @@ void Brain::take_progress(std::int64_t round_trip_us) {
 std::size_t Brain::window_max() const {
   // One batch that ends each connection hides behind its successors: alone it is told apart.
   // And what a refused batch holds up must not overtake it when the refusal ends.
-  if (drops_with_same_oldest_ >= same_oldest_max || refusals_ > 0 || alone_) return 1;
+  if (drops_with_same_oldest() >= same_oldest_max || refusals_ > 0 || alone_) return 1;
   const std::size_t allowed = std::max<std::uint32_t>(1, limits_.receive_max);
   // What is on its way comes on top of the rows that a trial takes.
   const std::size_t width = width_.messages();
@@ -93,7 +93,7 @@ void Brain::pump() {
   fetch_ahead();
   if (window_.messages() == 0 && !has_rows_to_send()) {
     brokers_.on_working();
-    drops_with_same_oldest_ = 0;
+    forget_same_oldest();
   }
 }
 

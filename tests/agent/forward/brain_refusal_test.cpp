@@ -272,6 +272,28 @@ TEST_CASE("a batch that connections break with is split, then parked, and never 
   }
 }
 
+TEST_CASE("a batch that ends connections is found while another class goes on") {
+  const std::uint8_t reason = GENERATE(std::uint8_t{0}, std::uint8_t{0x95});
+  Bench bench({.status_every_us = 1'000'000 * second});
+  bench.store(Priority::normal, {1, 2});
+  bench.part_bytes = 10'000;
+  std::uint64_t next = 1'000;
+  int connections = 0;
+  for (; connections < 12 && bench.encoded.split_bytes != 5'000; ++connections) {
+    bench.store(Priority::high, {next++});
+    bench.up();
+    const std::uint64_t first = bench.status_message;
+    bench.acknowledge(first);
+    bench.acknowledge(first + 1);  // the one of the class high, which goes first
+    end(bench, reason);
+  }
+  CHECK(connections <= 8);
+  CHECK(bench.count(Report::Kind::lost) == connections);
+  for (const Report& report : bench.reports) {
+    if (report.kind == Report::Kind::lost) CHECK(report.value <= 1);
+  }
+}
+
 TEST_CASE("a broker that ends the connection because of a size gets smaller messages") {
   Bench bench;
   bench.store(Priority::normal, {1, 2, 3});

@@ -120,7 +120,10 @@ class Saver {
   /// What follows the last row that was found, up to where the stream had counted.
   void end_stream() {
     if (streams_.empty()) return;
-    count_missing(streams_.back(), salvage_.next_seq(stream_id_));
+    StreamTally& stream = streams_.back();
+    const std::uint64_t counted = salvage_.next_seq(stream_id_);
+    count_missing(stream, counted);
+    stream.next_seq = std::max(stream.next_seq, counted);
   }
 
   void write(std::string_view event) {

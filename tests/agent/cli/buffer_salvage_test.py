@@ -72,7 +72,8 @@ class Salvage(Case):
         events, done = self.saved(65, "-c", config)
         self.assertEqual([], self.messages(events))
         stats = self.json_lines(65, "buffer", "salvage", "-c", config, "--out", self.dir / "again.jsonl", "--json")
-        self.assertEqual([1200], [s["missing"] for s in stats if s["stream"].startswith("app")])
+        self.assertEqual([(1200, 0, 1200)], [(s["missing"], s["first_seq"], s["next_seq"])
+                                             for s in stats if s["stream"].startswith("app")])
 
     def test_what_is_gone_before_the_first_and_behind_the_last_batch_is_missing(self):
         config = self.collected(1200)  # three batches or more

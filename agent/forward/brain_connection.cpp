@@ -15,8 +15,9 @@ constexpr std::int64_t patience_us_max = 600'000'000;
 constexpr std::int64_t patient_for_us = 3'600'000'000;
 // What took all the time there is must take a part of it: others share the line.
 constexpr std::uint64_t unanswered_divisor = 4;
+// A second client with our id comes back after no longer than we do.
 constexpr std::int64_t short_life_us = 5'000'000;
-constexpr std::uint32_t unwelcome_max = 7;        // half a minute at most
+constexpr std::uint32_t unwelcome_max = 4;        // four seconds at most
 constexpr std::int64_t settled_us = 300'000'000;  // a connection of so long was welcome
 constexpr std::array all_priorities{buffer::Priority::high, buffer::Priority::normal,
                                     buffer::Priority::low};
@@ -141,9 +142,7 @@ void Brain::drop(Stage stage, bool version_refused) {
 /// each is the other's end.
 void Brain::count_short_life(std::uint8_t reason_code) {
   const std::int64_t lived_us = now_us_ - up_since_us_;
-  // The other one waits ever longer too before it comes back.
-  const std::int64_t other_waits_us = std::int64_t{1'000'000} << std::min(short_lives_, 6U);
-  bool is_of_a_kind = reason_code == 0 && lived_us < std::max(short_life_us, other_waits_us);
+  bool is_of_a_kind = reason_code == 0 && lived_us < short_life_us;
   for (const buffer::Priority priority : all_priorities) {
     const auto oldest = window_.oldest_row(priority);
     is_of_a_kind = is_of_a_kind && (!oldest || oldest != of(priority).oldest_at_drop);
@@ -152,7 +151,7 @@ void Brain::count_short_life(std::uint8_t reason_code) {
 }
 
 std::uint32_t Brain::unwelcome_by_short_lives() const {
-  // A poor line may be the reason too: it is not left alone for long.
+  // A poor line may be the reason too, and data that should pass while it is there.
   return short_lives_ < short_lives_told ? 0 : std::min(short_lives_ - 1, unwelcome_max);
 }
 
